@@ -1,0 +1,52 @@
+# `make demo` and `make test` need nothing but Python 3.11 or later and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+ADDRESS := http://127.0.0.1:7860
+
+.PHONY: demo test check results bench screenshots clean
+
+demo: $(VENV)/.demo ## set up what the page needs, and start it
+	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
+	@$(PY) app.py
+
+test: $(VENV)/.test ## set up what the tests need, and run all of them
+	@echo "Running the tests ..."
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.test ## lint, formatting and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
+	@$(PY) benchmarks/page.py
+
+screenshots: $(VENV)/.test ## the page at desktop and phone size, into screenshots/
+	@$(PY) -m tests.ui.screenshots screenshots
+
+results: $(VENV)/.demo ## the documents' tables, from the stored results
+	@$(PY) -m train.results
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "fakeface needs Python 3.11 or later; run: make PYTHON=python3.11 ..."; exit 2; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
+
+# The stamps say that the environment is as the requirements ask; without a change there is
+# nothing to do.
+$(VENV)/.demo: requirements.txt | $(VENV)/bin/uv
+	@echo "Installing the dependencies into $(VENV) (6 GB with torch; about a minute) ..."
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements-dev.txt requirements.txt | $(VENV)/bin/uv
+	@echo "Installing the dependencies and the test tools into $(VENV) ..."
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements-dev.txt
+	@touch $@ $(VENV)/.demo
