@@ -1,0 +1,200 @@
+"""The records that every layer passes on, and the exception tree.
+
+Conventions, everywhere in the project:
+    fake = 1 = the positive class; a probability is always p(fake), in [0, 1].
+    Pictures are upright RGB, uint8, shape (H, W, 3). Boxes are whole pixels of that upright
+    picture: x and y of the top left corner, then width and height.
+
+Exceptions, each with a message of one sentence that says what is wrong and what to do:
+
+    FakefaceError
+    ├── ImageError             the bytes cannot be turned into a picture
+    │   ├── EmptyFile          there are no bytes
+    │   ├── NotAnImage         the bytes are not a picture of any kind
+    │   ├── UnsupportedFormat  a picture (or an archive, a film ...) of a format we do not read
+    │   ├── DamagedImage       it begins as a picture and is truncated or corrupt
+    │   └── ImageTooLarge      more bytes or more pixels than the limits allow
+    ├── CheckpointError        a model folder cannot be used
+    │   ├── CheckpointMissing  no such model, or one of its files is absent
+    │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
+    │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
+    └── DetectorError          the face detector cannot be started
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+RGB: TypeAlias = npt.NDArray[np.uint8]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+
+class FakefaceError(Exception):
+    """Root of every error that fakeface raises on purpose."""
+
+
+class ImageError(FakefaceError):
+    """The bytes cannot be turned into a picture."""
+
+
+class EmptyFile(ImageError):
+    """There are no bytes."""
+
+
+class NotAnImage(ImageError):
+    """The bytes are not a picture of any kind."""
+
+
+class UnsupportedFormat(ImageError):
+    """A known kind of file, but none that fakeface reads."""
+
+
+class DamagedImage(ImageError):
+    """The file begins as a picture and is truncated or corrupt."""
+
+
+class ImageTooLarge(ImageError):
+    """More bytes or more pixels than the limits allow."""
+
+
+class CheckpointError(FakefaceError):
+    """A model folder cannot be used."""
+
+
+class CheckpointMissing(CheckpointError):
+    """No such model, or one of its files is absent."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """The sha256 differs from the card's, or a file cannot be parsed."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """The tensors do not fit the backbone that the card names."""
+
+
+class DetectorError(FakefaceError):
+    """The face detector cannot be started."""
+
+
+class Verdict(StrEnum):
+    """What is said of a face; the stored thresholds of a model decide."""
+
+    FAKE = "AI-generated"
+    REAL = "real"
+    UNSURE = "unsure"
+
+
+class Status(StrEnum):
+    """What became of a file."""
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in whole pixels; x, y is the top left corner, and w, h are at least 1."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    def __post_init__(self) -> None:
+        if self.w < 1 or self.h < 1:
+            raise ValueError(f"a box needs a width and a height of at least 1, not {self}")
+
+    def as_list(self) -> list[int]:
+        """[x, y, w, h], the order of the JSON contract."""
+        return [self.x, self.y, self.w, self.h]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face that a detector found.
+
+    Attributes:
+        box: the face from forehead to chin, in YuNet's framing whichever detector found it.
+        confidence: the detector's own score in [0, 1], or None where it has none (Haar).
+    """
+
+    box: Box
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one model says of one face: the raw logit, calibrated p(fake), and the verdict."""
+
+    model: str
+    logit: float
+    p_fake: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """Where a model looked: values in [0, 1], float32 (h, w), over `region` of the picture."""
+
+    model: str
+    region: Box
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReport:
+    """A face with one score a model, in the order the models were named, and any heatmaps."""
+
+    face: Face
+    scores: tuple[Score, ...]
+    heatmaps: tuple[Heatmap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything found out about one file.
+
+    Attributes:
+        file: the name it was given under, for display.
+        sha256: of the original bytes, lower-case hex; empty where the file could not be opened.
+        status: ok, no_face or unreadable.
+        width, height: of the upright picture, in pixels; 0 where unreadable.
+        detector: which face detector looked.
+        models: names in the order asked for; the first decides `verdict` and `p_fake`.
+        faces: from left to right; empty unless status is ok.
+        error: the sentence to show where status is unreadable.
+    """
+
+    file: str
+    sha256: str
+    status: Status
+    width: int = 0
+    height: int = 0
+    detector: str = ""
+    models: tuple[str, ...] = ()
+    faces: tuple[FaceReport, ...] = field(default=())
+    error: str | None = None
+
+    def worst(self, model: str) -> Score | None:
+        """The score of the most suspicious face by this model, or None without a face."""
+        scores = [s for f in self.faces for s in f.scores if s.model == model]
+        return max(scores, key=lambda s: s.p_fake, default=None)
+
+    @property
+    def p_fake(self) -> float | None:
+        """p(fake) of the most suspicious face by the first model, or None without a face."""
+        worst = self.worst(self.models[0]) if self.models else None
+        return worst.p_fake if worst else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the most suspicious face by the first model, or None without a face."""
+        worst = self.worst(self.models[0]) if self.models else None
+        return worst.verdict if worst else None
