@@ -1,0 +1,66 @@
+"""Pictures and models that the tests may use: nothing is downloaded and nothing is private."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib.cbook
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
+os.environ.pop("FAKEFACE_YUNET", None)
+
+from fakeface import checkpoints
+from fakeface.backbones import BACKBONES, build
+from fakeface.calibrate import Calibration
+from fakeface.faces import Haar
+from fakeface.preprocess import Preprocessing
+
+
+@pytest.fixture(scope="session")
+def portrait() -> bytes:
+    """Grace Hopper, a public-domain photograph of the US Navy that matplotlib ships."""
+    path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    return Path(path).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def haar() -> Haar:
+    return Haar()
+
+
+def random_network(name: str) -> torch.nn.Module:
+    """A backbone with a head that is not zero, the same at every call."""
+    torch.manual_seed(0)
+    network = build(name)
+    head = network.get_submodule(BACKBONES[name].head)
+    torch.nn.init.normal_(head.weight, std=0.5)
+    return network
+
+
+def card(name: str, backbone: str = "mobilenetv2_100", size: int = 96) -> checkpoints.Card:
+    """A card for a network that was never trained."""
+    facts = BACKBONES[backbone]
+    return checkpoints.Card(
+        name=name,
+        title=facts.title,
+        backbone=backbone,
+        preprocessing=Preprocessing(size, 0.3, facts.mean, facts.std),
+        calibration=Calibration(1.5, 0.3, 0.7),
+        training={},
+        metrics={},
+        licence="Apache-2.0",
+        terms="never trained",
+        sha256="",
+    )
+
+
+@pytest.fixture
+def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with the one model `untrained`, which FAKEFACE_CHECKPOINTS names."""
+    root = tmp_path / "checkpoints"
+    checkpoints.save(root / "untrained", random_network("mobilenetv2_100"), card("untrained"))
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
+    return root
