@@ -1,0 +1,83 @@
+"""fakeface: is this face real?
+
+    import fakeface
+
+    model = fakeface.load(fakeface.default())
+    detector = fakeface.open_detector()
+    analysis = fakeface.analyse(data, models=[model], detector=detector)
+    print(analysis.verdict, analysis.p_fake)
+
+It is evidence and not proof. The names below are the public API; those that need torch are
+imported when they are first used, so that `python -m fakeface --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .types import (
+    Analysis,
+    Box,
+    CheckpointError,
+    DetectorError,
+    Face,
+    FaceReport,
+    FakefaceError,
+    Heatmap,
+    ImageError,
+    Score,
+    Status,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from .analyse import analyse, analyse_file
+    from .checkpoints import default, installed, load
+    from .faces import open_detector
+    from .images import decode
+    from .report import overlay, to_dict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analysis",
+    "Box",
+    "CheckpointError",
+    "DetectorError",
+    "Face",
+    "FaceReport",
+    "FakefaceError",
+    "Heatmap",
+    "ImageError",
+    "Score",
+    "Status",
+    "Verdict",
+    "analyse",
+    "analyse_file",
+    "decode",
+    "default",
+    "installed",
+    "load",
+    "open_detector",
+    "overlay",
+    "to_dict",
+]
+
+_LATER = {
+    "analyse": "analyse",
+    "analyse_file": "analyse",
+    "decode": "images",
+    "default": "checkpoints",
+    "installed": "checkpoints",
+    "load": "checkpoints",
+    "open_detector": "faces",
+    "overlay": "report",
+    "to_dict": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
