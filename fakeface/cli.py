@@ -1,0 +1,296 @@
+"""The command line, a contract that other tools rely on.
+
+Standard output holds results and nothing else; progress and errors go to standard error. Exit
+status: 0; 1 where nothing could be read; 2 where the command is wrong or cannot be carried out,
+with one sentence that says why; 130 after Ctrl-C; 141 where the reader of the output went away.
+
+Modules that bring in torch are imported inside the functions that need them: it takes seconds, and
+help and wrong usage should not wait for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from .engine import Model
+    from .faces import Detector
+    from .scan import Summary
+    from .types import RGB
+
+
+class _UsageError(Exception):
+    """The command cannot be carried out; the message says why."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one sentence in place of its dump of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(f"{message}; see `{self.prog} --help`.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        argv: the arguments; None for those of the process.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit its encoding
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except _UsageError as error:
+        print("fakeface:", *str(error).split(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fakeface: interrupted; a scan, started again, continues its table.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The interpreter flushes once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def entry() -> NoReturn:
+    """Run the command of this process, and end it."""
+    sys.exit(main())
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # after --help and --version
+        return int(stop.code or 0)
+    from .types import FakefaceError
+
+    try:
+        status: int = args.run(args)
+    except FakefaceError as error:
+        raise _UsageError(str(error)) from error
+    return status
+
+
+def _parser() -> _Parser:
+    def command(name: str, purpose: str) -> argparse.ArgumentParser:
+        # Scripts that use abbreviations would break when an option is added.
+        return commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+
+    parser = _Parser(
+        prog="python -m fakeface",
+        description="Judge, face by face, whether a photo was made by an AI.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fakeface {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    analyse = command("analyse", "Judge pictures, and say so as text or JSON.")
+    analyse.add_argument("images", nargs="+", metavar="IMAGE", help="a picture file")
+    _add_engine(analyse)
+    analyse.add_argument("--json", action="store_true", help="one JSON object a line and picture")
+    analyse.add_argument(
+        "--heatmap",
+        type=Path,
+        metavar="FILE.png",
+        help="write the picture with its faces marked and where the first model looked; "
+        "for one IMAGE, and only where a face was found",
+    )
+    analyse.set_defaults(run=_analyse)
+
+    scan = command("scan", "Judge many pictures, and write a table.")
+    scan.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
+    scan.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE.csv",
+        help="the table; where it exists already, it is continued",
+    )
+    _add_engine(scan)
+    scan.set_defaults(run=_scan)
+
+    models = command("models", "List the models that are installed.")
+    models.add_argument("--json", action="store_true", help="one JSON object a line and model")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="a model to judge with, see `models`; may be repeated; the first decides on the "
+        "whole picture (default: the best one installed)",
+    )
+    parser.add_argument(
+        "--detector", choices=("yunet", "haar"), help="how to find faces (default: the best here)"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
+    )
+
+
+def _version() -> str:
+    import fakeface
+
+    return str(getattr(fakeface, "__version__", "0.1.0"))
+
+
+def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
+    """The models and the detector that were asked for."""
+    import torch
+
+    from . import checkpoints
+    from .faces import open_detector
+    from .types import CheckpointMissing
+
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise _UsageError("--device cuda: there is no usable GPU here; use --device cpu.")
+    models = []
+    for name in dict.fromkeys(args.model or [checkpoints.default()]):
+        try:
+            models.append(checkpoints.load(name, device=args.device))
+        except CheckpointMissing as error:
+            known = [card.name for card in checkpoints.installed()]
+            if name in known:
+                raise
+            raise _UsageError(
+                f"there is no model {name!r}; installed: {', '.join(known) or 'none'}."
+            ) from error
+    return models, open_detector(args.detector)
+
+
+def _analyse(args: argparse.Namespace) -> int:
+    if args.heatmap:
+        _check_heatmap(args.heatmap, args.images)
+    models, detector = _open(args)
+    from . import images, report
+    from .analyse import analyse_file
+    from .types import Status
+
+    read = 0
+    for image in args.images:
+        path = Path(image)
+        analysis = analyse_file(
+            path, models=models, detector=detector, explain=args.heatmap is not None
+        )
+        analysis = dataclasses.replace(analysis, file=image)  # to the letter, `./` and all
+        read += analysis.status is not Status.UNREADABLE
+        if args.heatmap and analysis.status is Status.OK:
+            picture = images.decode(images.read_bytes(path))
+            _write_png(report.overlay(picture, analysis), args.heatmap)
+        if args.json:
+            _print_json(report.to_dict(analysis))
+        else:
+            print(report.to_text(analysis), flush=True)
+        if args.heatmap and analysis.status is not Status.OK:
+            print(f"fakeface: no face, so {args.heatmap} was not written.", file=sys.stderr)
+    if read and not args.json:
+        print(f"\n{report.NOTE}")
+    return 0 if read else 1
+
+
+def _check_heatmap(path: Path, images: Sequence[str]) -> None:
+    if len(images) > 1:
+        raise _UsageError(f"--heatmap goes with one IMAGE, and {len(images)} are named.")
+    if path.suffix.lower() != ".png":
+        raise _UsageError(f"--heatmap {path}: name a file that ends in .png.")
+    if path.resolve() == Path(images[0]).resolve():
+        raise _UsageError(f"--heatmap {path} would replace the picture itself; name another file.")
+    if not os.path.isdir(path.parent):
+        raise _UsageError(f"--heatmap {path}: there is no folder {path.parent}.")
+    if os.path.isdir(path) or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _UsageError(f"--heatmap {path} cannot be written; name another file.")
+
+
+def _write_png(picture: RGB, path: Path) -> None:
+    from PIL import Image
+
+    try:
+        Image.fromarray(picture).save(path, "PNG")
+    except OSError as error:
+        raise _UsageError(f"--heatmap {path} cannot be written ({error.strerror}).") from error
+
+
+def _scan(args: argparse.Namespace) -> int:
+    from .scan import Table, scan
+
+    table = Table(args.out)
+    models, detector = _open(args)
+    from tqdm import tqdm
+
+    summary = scan(
+        args.paths,
+        table,
+        models=models,
+        detector=detector,
+        progress=lambda files: tqdm(files, unit="file", mininterval=0.5),
+    )
+    _print_summary(summary, args.out)
+    return 0 if summary.read else 1
+
+
+def _print_summary(summary: Summary, out: Path) -> None:
+    from .report import NOTE, shown
+    from .types import Status
+
+    counts = summary.counts
+    print(
+        f"{counts.total()} files: {counts[Status.OK]} with faces, {counts[Status.NO_FACE]} without "
+        f"a face, {counts[Status.UNREADABLE]} unreadable; {summary.earlier} of them were in the "
+        f"table already. The table is {shown(str(out))}"
+    )
+    for reason, paths in summary.reasons.items():
+        print(f"  {len(paths)} x {shown(reason)} First: {shown(paths[0])}")
+    if summary.read:
+        print(f"\n{NOTE}")
+
+
+def _models(args: argparse.Namespace) -> int:
+    from . import checkpoints
+    from .report import describe
+
+    root = checkpoints.checkpoints_root()
+    models = [describe(card, root / card.name) for card in checkpoints.installed()]
+    if args.json:
+        for model in models:
+            _print_json(model)
+        return 0
+    if not models:
+        print(f"fakeface: no model is installed in {root}.", file=sys.stderr)
+        return 0
+    head = ("name", "title", "input", "parameters", "size", "test AUC (95 %)", "sha256")
+    table = [head, *(_model_row(model) for model in models)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip())
+    return 0
+
+
+def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
+    parameters, size, auc = model["parameters"], model["bytes"], model["auc"]
+    return (
+        model["name"],
+        model["title"],
+        f"{model['input_size']} px",
+        f"{parameters / 1e6:.1f} M" if parameters else "no weights",
+        f"{size / 1e6:.1f} MB" if size else "no file",
+        f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" if auc else "not measured",
+        model["sha256"][:12],
+    )
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    # ASCII, so that names of any bytes pass through any encoding; flushed for whoever waits.
+    print(json.dumps(value, allow_nan=False), flush=True)

@@ -1,0 +1,418 @@
+"""The command line as a contract: its output, its exit status, and its one sentence on errors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+
+import fakeface
+from fakeface import analyse, checkpoints, cli
+from fakeface.backbones import build, parameters
+from fakeface.calibrate import Calibration
+from fakeface.preprocess import Preprocessing
+from fakeface.report import NOTE
+from fakeface.types import Analysis
+
+HEADER = "path,status,model,faces,p_fake,verdict"
+TEST_AUC = {"value": 0.961, "low": 0.95, "high": 0.972}
+SETS: dict[str, Any] = {
+    "best": {"test": {"auc": TEST_AUC}, "val": {"auc": {"value": 0.97, "low": 0.96, "high": 0.98}}},
+    "other": {"val": {"auc": {"value": 0.9, "low": 0.89, "high": 0.91}}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two models with random heads, the first with the better measurements."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    network = build("mobilenetv2_100")
+    for name, sets in SETS.items():
+        torch.nn.init.normal_(network.get_submodule("classifier").weight, std=0.1)  # type: ignore[arg-type]
+        card = checkpoints.Card(
+            name=name,
+            title=f"{name.title()} MobileNetV2",
+            backbone="mobilenetv2_100",
+            preprocessing=Preprocessing(96, 0.3, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+            calibration=Calibration(1.0, 0.3, 0.7),
+            training={},
+            metrics={"sets": sets},
+            licence="Apache-2.0",
+            terms="none",
+            sha256="",
+        )
+        checkpoints.save(root / name, network, card)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAKEFACE_CHECKPOINTS", str(root))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield root
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Path:
+    """A photograph with one face, in the public domain."""
+    return Path(get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    path = tmp_path / "plain.png"
+    Image.fromarray(np.full((80, 100, 3), 200, np.uint8)).save(path)
+    return path
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Run:
+    """Runs the command line in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *args: object) -> Outcome:
+        status = cli.main([str(arg) for arg in args])
+        return Outcome(status, *self.capsys.readouterr())
+
+    def judge(self, *args: object) -> Outcome:
+        return self("analyse", *args, "--detector", "haar", "--device", "cpu")
+
+    def refuse(self, *args: object) -> str:
+        """The one sentence about wrong usage."""
+        outcome = self(*args)
+        assert (outcome.status, outcome.out) == (2, "")
+        sentence = outcome.err
+        assert sentence.startswith("fakeface: ")
+        assert sentence.endswith(".\n")
+        assert sentence.count("\n") == 1
+        return sentence
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(capsys)
+
+
+def test_json_of_a_face(run: Run, portrait: Path) -> None:
+    outcome = run.judge(portrait, "--json", "--model", "other", "--model", "best")
+    (found,) = outcome.json
+    assert (outcome.status, outcome.err) == (0, "")
+    assert found["file"] == str(portrait)
+    assert found["status"] == "ok"
+    assert found["error"] is None
+    assert found["sha256"] == hashlib.sha256(portrait.read_bytes()).hexdigest()
+    assert (found["width"], found["height"], found["detector"]) == (512, 600, "haar")
+    (face,) = found["faces"]
+    x, y, w, h = face["box"]
+    assert 0 < x < 256 < x + w < 512
+    assert 0 < y < y + h < 400
+    assert list(face["models"]) == found["models"] == ["other", "best"]
+    assert found["p_fake"] == face["models"]["other"]["p_fake"]
+    assert found["verdict"] == face["models"]["other"]["verdict"]
+    for score in face["models"].values():
+        p = score["p_fake"]
+        expected = "AI-generated" if p >= 0.7 else "real" if p <= 0.3 else "unsure"
+        assert 0 < p < 1
+        assert score["verdict"] == expected
+    assert found["note"] == NOTE
+
+
+def test_json_lines_and_the_best_model_by_default(
+    run: Run, portrait: Path, plain: Path, tmp_path: Path
+) -> None:
+    absent, empty = tmp_path / "absent.jpg", tmp_path / "empty.jpg"
+    empty.touch()
+    outcome = run.judge(absent, plain, portrait, empty, "--json")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    statuses = [found["status"] for found in outcome.json]
+    assert statuses == ["unreadable", "no_face", "ok", "unreadable"]
+    assert all(found["models"] == ["best"] for found in outcome.json)
+    for found in outcome.json:
+        if found["status"] != "ok":
+            assert found["verdict"] is found["p_fake"] is None
+            assert found["faces"] == []
+    assert "No such file" in outcome.json[0]["error"]
+    assert outcome.json[0]["sha256"] is None
+    assert "empty" in outcome.json[3]["error"]
+    assert outcome.json[3]["sha256"] == hashlib.sha256(b"").hexdigest()
+
+
+def test_file_is_named_to_the_letter(run: Run, tmp_path: Path) -> None:
+    names = [f"{tmp_path}/./a.jpg", "", os.fsdecode(b"\xff.jpg"), "-", "a\nb"]
+    outcome = run.judge(*names, "--json")
+    assert [found["file"] for found in outcome.json] == names
+    assert outcome.out.isascii()
+
+
+def test_status_1_where_nothing_could_be_read(run: Run, plain: Path, tmp_path: Path) -> None:
+    assert run.judge(tmp_path / "absent.jpg", tmp_path).status == 1
+    assert run.judge(tmp_path / "absent.jpg", "--json").status == 1
+    assert run.judge(tmp_path / "absent.jpg", plain).status == 0
+
+
+def test_text(run: Run, portrait: Path, plain: Path, tmp_path: Path) -> None:
+    outcome = run.judge(portrait, plain, tmp_path / "absent.jpg", "--model", "best")
+    assert outcome.err == ""
+    lines = outcome.out.splitlines()
+    assert lines[0] == f"{portrait}: 1 face"
+    assert lines[1].startswith("  face 1, ")
+    assert lines[2].startswith("    best  ")
+    assert " % likely AI-generated: " in lines[2]
+    assert lines[3].startswith(f"{plain}: no face found")
+    assert lines[4].startswith(f"{tmp_path}/absent.jpg: unreadable. ")
+    assert lines[5:] == ["", NOTE]
+    assert outcome.out.count(NOTE) == 1
+
+
+def test_heatmap(run: Run, portrait: Path, tmp_path: Path) -> None:
+    out = tmp_path / "where.PNG"
+    outcome = run.judge(portrait, "--heatmap", out, "--json")
+    assert outcome.status == 0
+    assert len(outcome.json) == 1
+    x, y, w, h = outcome.json[0]["faces"][0]["box"]
+    with Image.open(out) as picture, Image.open(portrait) as photo:
+        assert (picture.format, picture.size) == ("PNG", photo.size)
+        different = (np.asarray(picture) != np.asarray(photo.convert("RGB"))).any(axis=2)
+    assert different[y + 5 : y + h - 5, x + 5 : x + w - 5].any()
+    assert not different[-100:].any()
+
+
+def test_no_heatmap_without_a_face(run: Run, plain: Path, tmp_path: Path) -> None:
+    outcome = run.judge(plain, "--heatmap", tmp_path / "out.png", "--json")
+    assert outcome.status == 0
+    assert outcome.json[0]["status"] == "no_face"
+    assert outcome.err == f"fakeface: no face, so {tmp_path}/out.png was not written.\n"
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_scan_from_the_start_to_the_second_time(
+    run: Run, portrait: Path, plain: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(portrait.read_bytes())
+    (tmp_path / "b.jpg").write_bytes(portrait.read_bytes()[:5000])
+    out = tmp_path / "out.csv"
+    args = ("scan", tmp_path, "--out", out, "--detector", "haar", "--device", "cpu")
+    outcome = run(*args, "--model", "best", "--model", "other")
+    assert outcome.status == 0
+    assert "3/3" in outcome.err
+    head, *rows = csv.reader(out.read_text().splitlines())
+    assert ",".join(head) == HEADER
+    assert [(Path(row[0]).name, *row[1:4]) for row in rows] == [
+        ("a.jpg", "ok", "best", "1"),
+        ("a.jpg", "ok", "other", "1"),
+        ("b.jpg", "unreadable", "best", "0"),
+        ("b.jpg", "unreadable", "other", "0"),
+        ("plain.png", "no_face", "best", "0"),
+        ("plain.png", "no_face", "other", "0"),
+    ]
+    (score,) = run.judge(tmp_path / "a.jpg", "--json").json
+    assert rows[0][4:] == [f"{score['p_fake']:.4f}", score["verdict"]]
+    assert "3 files: 1 with faces, 1 without a face, 1 unreadable" in outcome.out
+    assert "  1 x This JPEG file is damaged or incomplete; " in outcome.out
+    assert f"First: {tmp_path}/b.jpg\n" in outcome.out
+    assert NOTE in outcome.out
+
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-3])
+    assert run(*args, "--model", "best", "--model", "other").status == 0
+    assert out.read_bytes() == whole
+    outcome = run(*args)
+    assert outcome.status == 0
+    assert "3 of them were in the table already" in outcome.out
+    assert out.read_bytes() == whole
+
+
+def test_scan_where_nothing_can_be_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    for path in (tmp_path / "a.jpg", tmp_path / "absent", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        out = tmp_path / f"{path.name}.csv"
+        outcome = run("scan", path, "--out", out, "--detector", "haar")
+        assert outcome.status == 1
+        assert NOTE not in outcome.out
+        assert out.read_text().startswith(HEADER + "\n")
+
+
+def test_models(run: Run, installed: Path) -> None:
+    outcome = run("models", "--json")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    best, other = outcome.json
+    weights = installed / "best" / "model.safetensors"
+    assert best == {
+        "name": "best",
+        "title": "Best MobileNetV2",
+        "backbone": "mobilenetv2_100",
+        "input_size": 96,
+        "parameters": parameters(build("mobilenetv2_100")),
+        "bytes": weights.stat().st_size,
+        "auc": TEST_AUC,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    assert other["name"] == "other"
+    assert other["auc"] is None
+
+    outcome = run("models")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    head, first, second = outcome.out.splitlines()
+    assert head.split()[:2] == ["name", "title"]
+    for cell in ("best", "Best MobileNetV2", "96 px", "2.2 M", "4.5 MB", "0.961 (0.950 to 0.972)"):
+        assert cell in first
+    assert first.endswith(best["sha256"][:12])
+    assert "not measured" in second
+
+
+def test_models_where_weights_or_all_are_missing(
+    run: Run, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(tmp_path))
+    outcome = run("models", "--json")
+    assert (outcome.status, outcome.out) == (0, "")
+    outcome = run("models")
+    assert (outcome.status, outcome.out) == (0, "")
+    assert "no model is installed" in outcome.err
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best/card.json").write_bytes((installed / "best/card.json").read_bytes())
+    assert "no weights" in run("models").out
+    (found,) = run("models", "--json").json
+    assert found["parameters"] is found["bytes"] is None
+    assert "missing" in run.refuse("analyse", "x.jpg", "--model", "best")
+    (tmp_path / "best/model.safetensors").write_bytes(b"damaged")
+    assert "checksum" in run.refuse("analyse", "x.jpg", "--model", "best")
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        ([], "COMMAND"),
+        (["frobnicate"], "'frobnicate'"),
+        (["--frobnicate"], "required"),
+        (["analyse"], "IMAGE"),
+        (["analyse", "a.jpg", "--jso"], "--jso"),
+        (["analyse", "a.jpg", "--model"], "--model"),
+        (["analyse", "a.jpg", "--detector", "eyes"], "'yunet', 'haar'"),
+        (["analyse", "a.jpg", "--device", "abacus"], "'cpu', 'cuda'"),
+        (["analyse", "a.jpg", "--model", "absent"], "'absent'; installed: best, other."),
+        (["analyse", "a.jpg", "--model", "../best"], "'../best'; installed: best, other."),
+        (["analyse", "a.jpg", "--model", ""], "''; installed: best, other."),
+        (["analyse", "a.jpg", "b.jpg", "--heatmap", "out.png"], "one IMAGE"),
+        (["analyse", "a.jpg", "--heatmap", "out.jpg"], ".png"),
+        (["analyse", "a.jpg", "--heatmap", "absent/out.png"], "no folder absent"),
+        (["analyse", "a.jpg", "--heatmap", "folder.png"], "cannot be written"),
+        (["analyse", "a.png", "--heatmap", "./a.png"], "replace the picture itself"),
+        (["scan", "--out", "out.csv"], "PATH"),
+        (["scan", "."], "--out"),
+        (["scan", ".", "--out", "absent/out.csv"], "no folder absent"),
+        (["scan", ".", "--out", "folder.png"], "no ordinary file"),
+        (["scan", ".", "--out", "notes.txt"], "not a table of this command"),
+        (["scan", ".", "--out", "out.csv", "--model", "absent"], "installed: best, other."),
+        (["models", "a\nb"], "a b"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], part: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").mkdir()
+    Path("notes.txt").write_text("dear diary")
+    assert part in run.refuse(*args)
+    assert sorted(os.listdir()) == ["folder.png", "notes.txt"]
+    assert Path("notes.txt").read_text() == "dear diary"
+
+
+def test_detector_and_device_that_are_not_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "YuNet" in run.refuse("analyse", "a.jpg", "--detector", "yunet")
+    assert "no usable GPU" in run.refuse("analyse", "a.jpg", "--device", "cuda")
+
+
+def test_help_and_version(run: Run) -> None:
+    for command in ((), ("analyse",), ("scan",), ("models",)):
+        outcome = run(*command, "--help")
+        assert outcome.status == 0
+        assert outcome.out.startswith("usage: python -m fakeface")
+    assert run("--version").out.startswith("fakeface ")
+
+
+def test_ctrl_c(run: Run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = analyse.analyse_file
+
+    def stop(path: Path, **options: Any) -> Analysis:
+        if path.name == "b.jpg":
+            raise KeyboardInterrupt
+        return real(path, **options)
+
+    monkeypatch.setattr(analyse, "analyse_file", stop)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(portrait.read_bytes())
+    outcome = run("scan", tmp_path, "--out", tmp_path / "out.csv", "--detector", "haar")
+    assert outcome.status == 130
+    assert "Traceback" not in outcome.err
+    assert "interrupted" in outcome.err.splitlines()[-1]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+
+
+def python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *args],
+        cwd=Path(fakeface.__file__).parent.parent,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+        text=True,
+        timeout=60,
+        **options,
+    )
+
+
+def test_help_and_wrong_usage_do_not_wait_for_torch(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("dear diary")
+    code = f"""
+import sys
+from fakeface.cli import main
+assert main(["--help"]) == main(["--version"]) == 0
+assert "numpy" not in sys.modules
+assert main(["frobnicate"]) == 2
+assert main(["analyse", "a", "b", "--heatmap", "c.png"]) == 2
+assert main(["scan", "a", "--out", {str(tmp_path / "notes.txt")!r}]) == 2
+assert "torch" not in sys.modules and "cv2" not in sys.modules
+"""
+    done = python("-c", code, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_as_a_module_into_a_closed_pipe() -> None:
+    done = python("-m", "fakeface", "frobnicate", capture_output=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("fakeface: ")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = python("-m", "fakeface", "--help", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
