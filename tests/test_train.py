@@ -1,0 +1,260 @@
+"""Training: what is drawn, what is changed, and that a killed run loses nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from fakeface.backbones import build
+from fakeface.types import Box, CheckpointMismatch
+from train import finetune
+from train.augment import Augmentation, augment, jitter, reencode
+from train.data import draw
+from train.recipes import Phase, Recipe
+from train.sources import Record, SourceError, check_groups, fingerprint, read_manifest
+
+
+def record(name: str, **changes) -> Record:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    plain = Record(Path(name), 0, "train", "photo", "s", "f", name, digest)
+    return dataclasses.replace(plain, **changes)
+
+
+# -- sources ------------------------------------------------------------------------------------
+
+
+def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
+    path = folder / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def row(**changes) -> dict[str, str]:
+    return {
+        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
+        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
+    }  # fmt: skip
+
+
+def test_fake_is_one_and_real_is_zero(tmp_path):
+    path = write_manifest(tmp_path, [row(), row(label="real", kind="photo")])
+    assert [r.label for r in read_manifest(path)] == [1, 0]
+    assert read_manifest(path)[0].path == tmp_path / "a.jpg"
+
+
+@pytest.mark.parametrize("changes", [{"label": "maybe"}, {"label": ""}])
+def test_an_unknown_label_is_refused(tmp_path, changes):
+    with pytest.raises(SourceError, match="no manifest"):
+        read_manifest(write_manifest(tmp_path, [row(**changes)]))
+
+
+def test_a_manifest_that_is_missing_or_is_none(tmp_path):
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_manifest(tmp_path / "absent.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SourceError, match="no manifest"):
+        read_manifest(tmp_path / "other.csv")
+
+
+def test_a_group_or_a_file_in_two_splits_is_refused():
+    check_groups([record("a"), record("b", split="val")])
+    with pytest.raises(SourceError, match="1 groups stand in more than one split"):
+        check_groups([record("a", group="x"), record("b", split="val", group="x")])
+    twin = record("a", group="y", split="test")
+    with pytest.raises(SourceError, match="sha256s stand in more than one split"):
+        check_groups([record("a"), twin])
+
+
+def test_the_fingerprint_is_of_the_content_alone():
+    a, b = record("a"), record("b")
+    assert fingerprint([a, b]) == fingerprint([b, a])
+    assert fingerprint([a, b]) != fingerprint([a, dataclasses.replace(b, label=1)])
+
+
+# -- what is drawn --------------------------------------------------------------------------------
+
+
+def test_an_epoch_is_balanced():
+    photos = [record(f"p{i}", source="many" if i < 900 else "few") for i in range(1000)]
+    fakes = [record(f"f{i}", label=1, kind="generated") for i in range(300)]
+    swaps = [record(f"w{i}", label=1, kind="swap", source="w") for i in range(400)]
+    drawn = draw(photos + fakes + swaps, 20_000, 0.2, (0,))
+    kinds = Counter(r.kind for r in drawn)
+    assert kinds["photo"] == pytest.approx(10_000, rel=0.03)
+    assert kinds["swap"] == pytest.approx(2_000, rel=0.08)
+    # 900 and 100 pictures: three to one and not nine to one.
+    sources = Counter(r.source for r in drawn if r.kind == "photo")
+    assert sources["many"] / sources["few"] == pytest.approx(3, rel=0.08)
+
+
+def test_a_draw_depends_on_its_seed_alone():
+    records = [record(f"p{i}", label=i % 2) for i in range(50)]
+    assert draw(records, 30, 0.1, (1, 2)) == draw(records, 30, 0.1, (1, 2))
+    assert draw(records, 30, 0.1, (1, 2)) != draw(records, 30, 0.1, (1, 3))
+
+
+# -- what is changed ------------------------------------------------------------------------------
+
+
+def crop() -> np.ndarray:
+    ramp = np.linspace(0, 255, 90).astype(np.uint8)
+    return np.stack(
+        [np.tile(ramp, (90, 1)), np.tile(ramp[:, None], (1, 90)), np.full((90, 90), 90)], 2
+    ).astype(np.uint8)
+
+
+def test_the_same_seed_makes_the_same_picture_and_another_does_not():
+    how = Augmentation()
+    first, again, other = (augment(crop(), how, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+
+
+def test_every_change_happens_and_gives_a_square_picture():
+    how = Augmentation(clean=0.0)
+    sides = set()
+    for seed in range(120):
+        out = augment(crop(), how, np.random.default_rng(seed))
+        assert out.dtype == np.uint8
+        assert out.shape[0] == out.shape[1] and out.shape[2] == 3
+        sides.add(out.shape[0])
+    assert min(sides) < 60
+    assert max(sides) > 100
+
+
+def test_clean_means_untouched_but_for_the_flip():
+    how = Augmentation(clean=1.0, turn=(0.0, 0.0), colour=0.0)
+    seen = {augment(crop(), how, np.random.default_rng(s)).tobytes() for s in range(20)}
+    assert seen == {crop().tobytes(), np.ascontiguousarray(crop()[:, ::-1]).tobytes()}
+
+
+def test_reencoding_keeps_the_colours_in_their_places():
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 200
+    out = reencode(red, 90)
+    assert np.abs(out.astype(int) - red).max() < 6
+
+
+def test_a_jittered_box_stays_about_its_face():
+    box, how = Box(50, 60, 80, 100), Augmentation()
+    boxes = [jitter(box, how, np.random.default_rng(s)) for s in range(200)]
+    assert all(abs(b.x + b.w / 2 - 90) <= 10 and abs(b.y + b.h / 2 - 110) <= 10 for b in boxes)
+    widths = [b.w for b in boxes]
+    assert min(widths) < 70 and max(widths) > 92 and min(widths) >= 63 and max(widths) <= 101
+
+
+# -- a whole run ----------------------------------------------------------------------------------
+
+TINY = Recipe(
+    backbone="mobilenetv2_100",
+    size=32,
+    samples=24,
+    head_samples=24,
+    batch=8,
+    phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3)),
+)
+
+
+@pytest.fixture
+def pool(tmp_path) -> Path:
+    """Forty pictures: fakes are reddish, photographs bluish, and each stands alone."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(40):
+        label = ("real", "fake")[i % 2]
+        picture = rng.integers(0, 90, (60, 60, 3), np.uint8)
+        picture[..., 0 if label == "fake" else 2] += 120
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+        digest = hashlib.sha256((tmp_path / f"{i}.png").read_bytes()).hexdigest()
+        split = "val" if i >= 30 else "train"
+        rows.append(row(file=f"{i}.png", label=label, split=split, group=str(i), sha256=digest,
+                        kind="photo" if label == "real" else "generated"))  # fmt: skip
+    return write_manifest(tmp_path, rows)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the run catches it."""
+
+
+def run(pool: Path, folder: Path, kill_at: int | None = None, save_every: float = 0.0) -> None:
+    """One run of `TINY`; killed after so many steps, counted over its whole life."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    records = read_manifest(pool)
+    faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
+    device = torch.device("cpu")
+    training = finetune.Run(TINY, records, faces, folder, 1, device, save_every)
+    steps = 0
+    step = training.step
+
+    def counted(*args):
+        nonlocal steps
+        if steps == kill_at:
+            raise Killed
+        steps += 1
+        return step(*args)
+
+    training.step = counted  # type: ignore[method-assign]
+    training.fit()
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(pool, tmp_path):
+    run(pool, tmp_path / "whole")
+    wanted = safetensors.torch.load_file(tmp_path / "whole" / "best.safetensors")
+    # In the middle of an epoch, at its end, and in the last phase.
+    for kill_at in (1, 2, 3):
+        with pytest.raises(Killed):
+            run(pool, tmp_path / "killed", kill_at)
+        assert not (tmp_path / "killed" / "best.safetensors").exists()
+    run(pool, tmp_path / "killed")
+    found = safetensors.torch.load_file(tmp_path / "killed" / "best.safetensors")
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        assert torch.equal(found[name], wanted[name]), name
+
+
+@pytest.mark.slow
+def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
+    run(pool, tmp_path / "run")
+    with (tmp_path / "run" / "log.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [r["phase"] for r in log] == ["head", "last stage", "all layers", "all layers"]
+    assert float(log[0]["val_auc"]) > 0.9
+
+
+def test_initial_weights_fill_what_they_hold_and_leave_the_head_at_zero(tmp_path):
+    network = build("resnet18")
+    layer = torch.ones_like(network.layer1[0].conv1.weight)
+    safetensors.torch.save_file({"layer1.0.conv1.weight": layer}, tmp_path / "w.safetensors")
+    finetune.initialise(network, "resnet18", str(tmp_path / "w.safetensors"))
+    assert torch.equal(network.layer1[0].conv1.weight, layer)
+    assert not network.fc.weight.any()
+
+
+def test_initial_weights_of_another_backbone_are_refused(tmp_path):
+    safetensors.torch.save_file({"stages.0.x": torch.ones(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointMismatch, match="does not fit resnet18"):
+        finetune.initialise(build("resnet18"), "resnet18", str(tmp_path / "w.safetensors"))
+
+
+def test_every_recipe_can_be_loaded_and_names_stages_that_exist():
+    names = [p.stem for p in Path(finetune.__file__).parent.glob("recipes/[a-z]*.py")]
+    assert names
+    for name in names:
+        recipe = finetune.load_recipe(name)
+        stages = [phase.stages for phase in recipe.phases]
+        assert stages == sorted(stages) and stages[-1] <= 5

@@ -1,0 +1,137 @@
+"""Records -> tensors, by the very functions that serve users."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from fakeface import images
+from fakeface.faces import Detector
+from fakeface.preprocess import Preprocessing, face_tensor
+from fakeface.types import Box
+
+from .augment import Augmentation, augment, jitter
+from .sources import Record
+
+Faces = dict[str, Box]  # sha256 of a file -> its largest face
+
+
+def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Faces:
+    """The largest face of each record; records without one are absent.
+
+    Args:
+        cache: a JSON file of earlier answers of the same detector, extended by what is new.
+    """
+    known: dict[str, list[int] | None] = {}
+    if cache.exists():
+        known = json.loads(cache.read_text())
+    missing = [record for record in records if record.sha256 not in known]
+    try:
+        for record in tqdm(missing, desc=f"faces ({detector.name})", disable=not missing):
+            found = detector.detect(images.decode(record.read()))
+            largest = max(found, key=lambda face: face.box.w * face.box.h, default=None)
+            known[record.sha256] = largest.box.as_list() if largest else None
+    finally:
+        if missing:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            part = cache.with_suffix(".part")
+            part.write_text(json.dumps(known))
+            part.replace(cache)
+    wanted = {record.sha256 for record in records}
+    return {key: Box(*box) for key, box in known.items() if box is not None and key in wanted}
+
+
+class FaceSet:
+    """Faces as (tensor (3, S, S), label).
+
+    With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
+    be taken up again in its middle.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        faces: Faces,
+        how: Preprocessing,
+        augmentation: Augmentation | None = None,
+        seed: tuple[int, ...] = (),
+    ) -> None:
+        self.records, self.faces, self.how = records, faces, how
+        self.augmentation, self.seed = augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        record = self.records[index]
+        image, box = images.decode(record.read()), self.faces[record.sha256]
+        if self.augmentation is None:
+            return face_tensor(image, box, self.how), record.label
+        rng = np.random.default_rng((*self.seed, index))
+        box = jitter(box, self.augmentation, rng)
+        change = partial(augment, how=self.augmentation, rng=rng)
+        return face_tensor(image, box, self.how, change), record.label
+
+
+def draw(
+    records: Sequence[Record], count: int, swap_share: float, seed: tuple[int, ...]
+) -> list[Record]:
+    """An epoch: half photographs, half fakes, each source in proportion to the root of its size.
+
+    The root keeps a source of thousands from drowning one of dozens, and one of dozens from being
+    learnt by heart.
+
+    Args:
+        count: how many, drawn with replacement.
+        swap_share: the share of face swaps among the fakes; they are another, harder task.
+    """
+    sizes = Counter((record.label, record.source) for record in records)
+    weights = np.array([sizes[record.label, record.source] ** -0.5 for record in records])
+    label = np.array([record.label for record in records])
+    swap = np.array([record.kind == "swap" for record in records])
+    shares = ((label == 0, 1.0), (swap, swap_share), ((label == 1) & ~swap, 1 - swap_share))
+    for members, share in shares:
+        if members.any():
+            weights[members] *= share / weights[members].sum()
+    rng = np.random.default_rng(seed)
+    picked = rng.choice(len(records), size=count, p=weights / weights.sum())
+    return [records[i] for i in picked]
+
+
+def loader(
+    dataset: FaceSet, batch: int, workers: int, start: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of (N, 3, S, S) channels-last and float labels (N,), in order, from batch `start`.
+
+    Threads, since decoding and resizing leave the interpreter free; processes would take longer
+    to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang.
+    """
+    cv2.setNumThreads(1)
+
+    def make(first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = [dataset[i] for i in range(first, min(first + batch, len(dataset)))]
+        x = torch.stack([tensor for tensor, _ in pairs])
+        y = torch.tensor([float(label) for _, label in pairs])
+        return x.contiguous(memory_format=torch.channels_last), y
+
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
+        try:
+            for first in range(start * batch, len(dataset), batch):
+                waiting.append(pool.submit(make, first))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

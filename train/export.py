@@ -1,0 +1,103 @@
+"""A finished run -> `checkpoints/NAME`: `python -m train.export RECIPE --data MANIFEST`.
+
+Temperature and thresholds are fitted here, on val alone, to the fp16 weights that are shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+
+from fakeface import checkpoints
+from fakeface.backbones import BACKBONES, build
+from fakeface.calibrate import Calibration
+from fakeface.faces import open_detector
+from fakeface.preprocess import Preprocessing
+
+from .data import find_faces
+from .evaluate import generated, predict
+from .finetune import load_recipe
+from .metrics import fit_temperature, fit_thresholds
+from .sources import fingerprint, read_manifest
+
+FLAGGED, MISSED = 0.02, 0.05
+LICENCE = "Apache-2.0"
+TERMS = (
+    "Trained on a pool of photographs and generated faces from public sources, most of them under "
+    "research or non-commercial terms and some with none stated; whoever uses the weights must "
+    "judge whether that suits the purpose."
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("recipe", help="a file of train/recipes, without .py")
+    parser.add_argument("--data", type=Path, required=True, help="the manifest it was trained on")
+    parser.add_argument("--run", type=Path, help="the run's folder (default runs/RECIPE)")
+    parser.add_argument("--name", help="of the checkpoint (default: the backbone's)")
+    parser.add_argument("--init", default="", help="what --init was, for the card")
+    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    args = parser.parse_args(argv)
+
+    recipe = load_recipe(args.recipe)
+    backbone = BACKBONES[recipe.backbone]
+    folder = args.run or Path("runs") / args.recipe
+    network = build(recipe.backbone)
+    path = folder / "best.safetensors"
+    # Half precision first: what is calibrated is what is shipped.
+    state = {k: v.half().to(v.dtype) for k, v in safetensors.torch.load_file(path).items()}
+    network.load_state_dict(state)
+    records = read_manifest(args.data)
+    card = checkpoints.Card(
+        name=args.name or recipe.backbone,
+        title=backbone.title,
+        backbone=recipe.backbone,
+        preprocessing=Preprocessing(recipe.size, recipe.margin, backbone.mean, backbone.std),
+        calibration=Calibration(1.0, 0.0, 1.0),
+        training={
+            "command": f"python -m train.finetune {args.recipe} --data MANIFEST --init {args.init}",
+            "recipe": dataclasses.asdict(recipe),
+            "seed": recipe.seed,
+            "data": fingerprint([r for r in records if r.split == "train"]),
+            "pictures": sum(r.split == "train" for r in records),
+            "calibration": {
+                "command": f"python -m train.export {args.recipe} --data MANIFEST",
+                "data": "photographs, and generated and edited faces of the val split",
+                "photographs_flagged": FLAGGED,
+                "fakes_called_real": MISSED,
+            },
+        },
+        metrics={},
+        licence=LICENCE,
+        terms=TERMS,
+        sha256="",
+    )
+    root = checkpoints.checkpoints_root()
+    checkpoints.save(root / card.name, network, card)
+
+    model = checkpoints.load(card.name)
+    val = [r for r in records if r.split == "val" and generated(r)]
+    detector = open_detector(args.detector)
+    faces = find_faces(val, detector, Path("runs") / f"faces-{detector.name}.json")
+    val, logits = predict(model, val, faces)
+    labels = np.array([r.label for r in val])
+    temperature = fit_temperature(labels, logits)
+    uncut = Calibration(temperature, 0.0, 1.0)
+    p_fake = np.array([uncut.probability(float(z)) for z in logits])
+    real_below, fake_above = fit_thresholds(labels, p_fake, flagged=FLAGGED, missed=MISSED)
+    calibration = Calibration(temperature, real_below, fake_above)
+    card = checkpoints.save(
+        root / card.name, network, dataclasses.replace(card, calibration=calibration)
+    )
+    shutil.copyfile(folder / "log.csv", root / card.name / "training.csv")
+    print(f"{root / card.name}: {calibration}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""Train a backbone by progressive unfreezing: `python -m train.finetune RECIPE --data MANIFEST`.
+
+Phase 1 fits the head to frozen features, as a logistic regression; each further phase of the
+recipe opens stages from the end. A run that was killed goes on where it stood, and ends with the
+weights it would have had, when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import dataclasses
+import importlib
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import timm
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm import tqdm
+
+from fakeface.backbones import BACKBONES, build, pick_device
+from fakeface.faces import open_detector
+from fakeface.preprocess import Preprocessing
+from fakeface.types import CheckpointMismatch
+
+from .data import Faces, FaceSet, draw, find_faces, loader
+from .recipes import Phase, Recipe
+from .schedule import open_stages, parameter_groups
+from .sources import Record, check_groups, fingerprint, read_manifest
+
+log = logging.getLogger("train")
+
+
+class Run:
+    """One training run and the folder it lives in.
+
+    The folder holds state.pt (everything needed to go on), log.csv, and at the end
+    best.safetensors, in full precision.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        records: list[Record],
+        faces: Faces,
+        folder: Path,
+        workers: int,
+        device: torch.device,
+        save_every: float,
+    ) -> None:
+        self.recipe, self.folder, self.workers, self.device = recipe, folder, workers, device
+        self.faces, self.save_every = faces, save_every
+        self.backbone = BACKBONES[recipe.backbone]
+        self.how = Preprocessing(recipe.size, recipe.margin, self.backbone.mean, self.backbone.std)
+        usable = [record for record in records if record.sha256 in faces]
+        self.train = [record for record in usable if record.split == "train"]
+        self.val = [record for record in usable if record.split == "val"]
+        self.model = build(recipe.backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model)
+        self.best: dict[str, torch.Tensor] = {}
+        # Where the run stands: the phase (0 is the head), the epoch and the step to do next.
+        self.at = {"phase": 0, "epoch": 0, "step": 0, "stale": 0, "best_auc": 0.0}
+
+    # -- what is kept -----------------------------------------------------------------------
+
+    def save(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Write state.pt: to a temporary file first, so that a kill leaves the older one."""
+        state = {
+            "at": self.at,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimizer": optimizer.state_dict() if optimizer else None,
+        }
+        part = self.folder / "state.part"
+        torch.save(state, part)
+        part.replace(self.folder / "state.pt")
+
+    def resume(self) -> dict[str, Any] | None:
+        """Take up state.pt where there is one; returns the optimiser's state, if any."""
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return None
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.at, self.best = state["at"], state["best"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        log.info("going on at %s", self.at)
+        optimizer: dict[str, Any] | None = state["optimizer"]
+        return optimizer
+
+    def note(self, **row: Any) -> None:
+        """Append a line to log.csv and say it."""
+        path = self.folder / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        said = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+        log.info("  ".join(said))
+
+    # -- the phases -------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Run what is left of every phase, then write best.safetensors."""
+        optimizer_state = self.resume()
+        if self.at["phase"] == 0:
+            self.fit_head()
+            self.begin(1)
+        for number, phase in enumerate(self.recipe.phases, start=1):
+            if self.at["phase"] == number:
+                self.fit_phase(phase, optimizer_state)
+                optimizer_state = None
+                self.begin(number + 1)
+        path = self.folder / "best.part"
+        state = {k: v.detach().cpu().contiguous() for k, v in self.best.items()}
+        safetensors.torch.save_file(state, path)
+        path.replace(self.folder / "best.safetensors")
+
+    def begin(self, phase: int) -> None:
+        """Start a phase from the best weights so far."""
+        self.model.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
+        self.at |= {"phase": phase, "epoch": 0, "step": 0, "stale": 0}
+        self.save()
+
+    @torch.no_grad()
+    def fit_head(self) -> None:
+        """Phase 1: logistic regression on the features of the frozen backbone."""
+        start = time.monotonic()
+        chosen = self.draw(self.recipe.head_samples, 0, 0)
+        features, labels = [], []
+        for x, y in tqdm(
+            loader(chosen, self.recipe.batch, self.workers),
+            total=math.ceil(len(chosen) / self.recipe.batch),
+            desc="head: features",
+        ):
+            with self.precision():
+                maps = self.model.forward_features(x.to(self.device))  # type: ignore[operator]
+                flat = self.model.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+            features.append(flat.float().cpu().numpy())
+            labels.append(y.numpy())
+        matrix, target = np.concatenate(features), np.concatenate(labels)
+        mean, std = matrix.mean(0), matrix.std(0) + 1e-6
+        probe = LogisticRegression(C=0.003, max_iter=500).fit((matrix - mean) / std, target)
+        weight = probe.coef_[0] / std
+        head = self.model.get_submodule(self.backbone.head)
+        head.weight.copy_(torch.from_numpy(weight)[None])  # type: ignore[union-attr, operator]
+        head.bias.fill_(float(probe.intercept_[0] - weight @ mean))  # type: ignore[union-attr, operator]
+        self.average.load_state_dict(self.model.state_dict())
+        loss = log_loss(target, probe.predict_proba((matrix - mean) / std)[:, 1])
+        self.judge("head", loss, 0.0, start)
+
+    def fit_phase(self, phase: Phase, optimizer_state: dict[str, Any] | None) -> None:
+        """One phase: AdamW, a warm-up and cosine decay, an average of the weights."""
+        recipe = self.recipe
+        open_stages(self.model, self.backbone, phase.stages)
+        optimizer = torch.optim.AdamW(
+            list(
+                parameter_groups(
+                    self.model, self.backbone, phase.lr, recipe.depth_decay, recipe.weight_decay
+                )
+            )
+        )
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        if optimizer_state:
+            optimizer.load_state_dict(optimizer_state)
+        steps = math.ceil(recipe.samples / recipe.batch)
+        saved = time.monotonic()
+        while self.at["epoch"] < phase.epochs and self.at["stale"] < recipe.patience:
+            epoch, start, losses = int(self.at["epoch"]), time.monotonic(), []
+            chosen = self.draw(recipe.samples, int(self.at["phase"]), epoch)
+            first = int(self.at["step"])
+            bar = tqdm(
+                loader(chosen, recipe.batch, self.workers, first),
+                total=steps, initial=first, desc=f"{phase.name} {epoch + 1}/{phase.epochs}",
+            )  # fmt: skip
+            for x, y in bar:
+                done = epoch * steps + int(self.at["step"])
+                factor = _factor(done / (phase.epochs * steps))
+                for group, peak in zip(optimizer.param_groups, peaks):
+                    group["lr"] = peak * factor
+                losses.append(self.step(x.to(self.device), y.to(self.device), optimizer, done))
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+                self.at["step"] += 1
+                if time.monotonic() - saved > self.save_every:
+                    self.save(optimizer)
+                    saved = time.monotonic()
+            self.at |= {"epoch": epoch + 1, "step": 0}
+            self.judge(phase.name, float(np.mean(losses)), peaks[0] * factor, start)
+            self.save(optimizer)
+            saved = time.monotonic()
+
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, optimizer: torch.optim.Optimizer, done: int
+    ) -> float:
+        """One step; returns its loss."""
+        smooth = y * (1 - 2 * self.recipe.smoothing) + self.recipe.smoothing
+        with self.precision():
+            logits = self.model(x).float().flatten()
+        loss = binary_cross_entropy_with_logits(logits, smooth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        optimizer.step()
+        # The average starts short, or its first epochs would be those of the start weights.
+        decay = min(self.recipe.ema, (1 + done) / (10 + done))
+        with torch.no_grad():
+            for kept, new in zip(
+                self.average.state_dict().values(), self.model.state_dict().values()
+            ):
+                if kept.is_floating_point():
+                    kept.lerp_(new, 1 - decay)
+                else:
+                    kept.copy_(new)
+        return float(loss.detach())
+
+    def judge(self, phase: str, loss: float, lr: float, start: float) -> None:
+        """Measure the averaged weights on val, and keep them if they are the best so far."""
+        seconds = time.monotonic() - start
+        labels, logits = self.predict(self.val)
+        auc = float(roc_auc_score(labels, logits))
+        generated = np.array([record.kind != "swap" for record in self.val])
+        auc_generated = float(roc_auc_score(labels[generated], logits[generated]))
+        better = auc_generated > self.at["best_auc"]
+        if better:
+            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+        self.at["stale"] = 0 if better else self.at["stale"] + 1
+        self.at["best_auc"] = max(auc_generated, self.at["best_auc"])
+        self.note(
+            phase=phase, epoch=self.at["epoch"], loss=loss, val_auc=auc,
+            val_auc_without_swaps=auc_generated, lr=lr, seconds=seconds,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def predict(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+        """Labels and logits (N,) of the averaged weights, on clean faces."""
+        self.average.eval()
+        labels, logits = [], []
+        for x, y in loader(FaceSet(records, self.faces, self.how), self.recipe.batch, self.workers):
+            with self.precision():
+                logits.append(self.average(x.to(self.device)).float().flatten().cpu().numpy())
+            labels.append(y.numpy())
+        return np.concatenate(labels), np.concatenate(logits)
+
+    def draw(self, count: int, phase: int, epoch: int) -> FaceSet:
+        """The faces of one epoch: a function of the seed, the phase and the epoch alone."""
+        seed = (self.recipe.seed, phase, epoch)
+        records = draw(self.train, count, self.recipe.swap_share, seed)
+        return FaceSet(records, self.faces, self.how, self.recipe.augmentation, seed)
+
+    def precision(self) -> torch.autocast:
+        """bfloat16 where it is quick; parameters stay in full precision."""
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _factor(progress: float) -> float:
+    """The learning rate as a share of its peak: a short warm-up, then a cosine down to 2 %."""
+    if progress < 0.05:
+        return 0.1 + 0.9 * progress / 0.05
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
+
+
+def initialise(model: nn.Module, backbone: str, init: str) -> None:
+    """Fill a network with initial weights; the head stays at zero.
+
+    Args:
+        init: "pretrained" (timm's, from its hub), "random", or the path of a safetensors file
+            that may hold fewer layers than the network, and no others.
+
+    Raises:
+        CheckpointMismatch: the file holds layers that the network lacks, or of another shape.
+    """
+    if init == "random":
+        return
+    if init == "pretrained":
+        state = timm.create_model(backbone, pretrained=True, num_classes=0).state_dict()
+    else:
+        state = safetensors.torch.load_file(init)
+    own = model.state_dict()
+    wrong = sorted(k for k, v in state.items() if k not in own or own[k].shape != v.shape)
+    if wrong:
+        raise CheckpointMismatch(
+            f"{init} does not fit {backbone} ({len(wrong)} tensors, first {wrong[0]}); give the "
+            "weights of this backbone."
+        )
+    model.load_state_dict({**own, **state})
+    log.info("%d of %d tensors from %s", len(state), len(own), init)
+
+
+def load_recipe(name: str) -> Recipe:
+    """The RECIPE of train/recipes/NAME.py."""
+    recipe: Recipe = importlib.import_module(f"train.recipes.{name}").RECIPE
+    return recipe
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("recipe", help="a file of train/recipes, without .py")
+    parser.add_argument("--data", type=Path, required=True, help="a CSV manifest")
+    parser.add_argument(
+        "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
+    )
+    parser.add_argument("--run", type=Path, help="its folder (default runs/RECIPE)")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", help="cpu, cuda ... (default: the GPU where there is one)")
+    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--save-every", type=float, default=120, help="seconds between saves")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+    recipe = load_recipe(args.recipe)
+    folder = args.run or Path("runs") / args.recipe
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    records = [r for r in read_manifest(args.data) if r.split in ("train", "val")]
+    check_groups(records)
+    detector = open_detector(args.detector)
+    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    run = Run(
+        recipe, records, faces, folder, args.workers, pick_device(args.device), args.save_every
+    )
+    log.info(
+        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: 0",
+        len(run.train), len(run.val), len(records) - len(run.train) - len(run.val),
+        fingerprint(records),
+    )  # fmt: skip
+    log.info("%s", dataclasses.asdict(recipe))
+    initialise(run.model, recipe.backbone, args.init)
+    run.fit()
+
+
+if __name__ == "__main__":
+    main()

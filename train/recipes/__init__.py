@@ -1,0 +1,61 @@
+"""One small file an experiment, each holding a `RECIPE`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..augment import Augmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One step of progressive unfreezing.
+
+    Attributes:
+        name: for the log.
+        stages: how many stages, counted from the last, train beside the head.
+        epochs: at most; of `Recipe.samples` draws each.
+        lr: peak learning rate of the head.
+    """
+
+    name: str
+    stages: int
+    epochs: int
+    lr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a training run does, apart from the data.
+
+    Attributes:
+        backbone: a key of `fakeface.backbones.BACKBONES`.
+        size, margin: of the network's input; see `fakeface.preprocess`.
+        samples: draws an epoch.
+        head_samples: draws whose frozen features the head is fitted to in the first phase.
+        phases: after the head.
+        batch: pictures a step.
+        depth_decay: factor of the learning rate from a stage to the one before it.
+        weight_decay: of AdamW.
+        smoothing: labels become this and one minus this.
+        ema: decay a step of the averaged weights, which are what is kept.
+        swap_share: share of face swaps among the fakes drawn.
+        patience: epochs without a better validation AUC before a phase ends.
+        seed: of everything.
+    """
+
+    backbone: str
+    phases: tuple[Phase, ...]
+    size: int = 224
+    margin: float = 0.3
+    samples: int = 8000
+    head_samples: int = 8000
+    batch: int = 64
+    depth_decay: float = 0.85
+    weight_decay: float = 0.02
+    smoothing: float = 0.02
+    ema: float = 0.995
+    swap_share: float = 0.15
+    patience: int = 5
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
