@@ -163,7 +163,7 @@ TINY = Recipe(
     samples=24,
     head_samples=24,
     batch=8,
-    phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3)),
+    phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3, size=48)),
 )
 
 
@@ -232,7 +232,15 @@ def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
     run(pool, tmp_path / "run")
     with (tmp_path / "run" / "log.csv").open() as file:
         log = list(csv.DictReader(file))
-    assert [r["phase"] for r in log] == ["head", "last stage", "all layers", "all layers"]
+    epochs = [(r["phase"], int(r["epoch"])) for r in log]
+    assert epochs == [
+        ("head", 0),
+        *[("last stage", epoch) for epoch in (0, 1)],
+        *[("all layers", epoch) for epoch in (0, 1, 2)],
+    ]
+    # A phase starts from the best weights so far, measured before it trains.
+    assert log[1]["val_auc"] == log[0]["val_auc"]
+    assert log[1]["loss"] == "nan"
     assert float(log[0]["val_auc"]) > 0.9
 
 

@@ -1,7 +1,8 @@
 """Measure a shipped model: `python -m train.evaluate NAME --data MANIFEST`.
 
-Writes checkpoints/NAME/results.json, and the same numbers into the card. Faces are found and made
-into tensors by the functions that serve users.
+Writes the numbers into the model's card: those with YuNet as its metrics, and those with the Haar
+cascade, which users without a network get, below them as "haar". Faces are found and made into
+tensors by the functions that serve users.
 """
 
 from __future__ import annotations
@@ -174,7 +175,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
     parser.add_argument("--reencode", action="store_true", help="measure the test set re-encoded")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
-    parser.add_argument("--out", type=Path, help="default checkpoints/NAME/results.json")
     args = parser.parse_args(argv)
 
     folder = checkpoints.checkpoints_root() / args.name
@@ -184,8 +184,8 @@ def main(argv: list[str] | None = None) -> None:
     results: dict[str, Any] = {
         "command": f"python -m train.evaluate {args.name} --data MANIFEST --sets "
         + " ".join(args.sets)
-        + (" --reencode" if args.reencode else ""),
-        "sha256": checkpoints.read_card(folder).sha256,
+        + (" --reencode" if args.reencode else "")
+        + (f" --detector {args.detector}" if args.detector else ""),
         "data": fingerprint(records),
         "detector": detector.name,
         "seed": SEED,
@@ -199,12 +199,12 @@ def main(argv: list[str] | None = None) -> None:
         print(name, json.dumps(results["sets"][name]["auc"]))
         if name == "test" and args.reencode:
             results["reencoded"] = reencoded(model, found, logits, detector)
-    text = json.dumps(results, indent=2) + "\n"
-    (args.out or folder / "results.json").write_text(text)
-    if args.out is None:
-        card = checkpoints.read_card(folder)
-        card = dataclasses.replace(card, metrics=results)
-        checkpoints.write_card(folder, card)
+    card = checkpoints.read_card(folder)
+    if detector.name == "haar":
+        metrics = {**card.metrics, "haar": results}
+    else:
+        metrics = {**results, **{k: v for k, v in card.metrics.items() if k == "haar"}}
+    checkpoints.write_card(folder, dataclasses.replace(card, metrics=metrics))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     state = {k: v.half().to(v.dtype) for k, v in safetensors.torch.load_file(path).items()}
     network.load_state_dict(state)
     records = read_manifest(args.data)
+    train = [r for r in records if r.split == "train"]
     card = checkpoints.Card(
         name=args.name or recipe.backbone,
         title=backbone.title,
@@ -61,11 +62,18 @@ def main(argv: list[str] | None = None) -> None:
         preprocessing=Preprocessing(recipe.size, recipe.margin, backbone.mean, backbone.std),
         calibration=Calibration(1.0, 0.0, 1.0),
         training={
+            "summary": (
+                f"It learnt from {len(train)} pictures: {sum(r.label == 0 for r in train)} "
+                f"photographs from {len({r.source for r in train if r.label == 0})} sources, and "
+                f"{sum(r.label for r in train)} fakes of the families "
+                + ", ".join(sorted({r.family.replace("_", " ") for r in train if r.label}))
+                + "."
+            ),
             "command": f"python -m train.finetune {args.recipe} --data MANIFEST --init {args.init}",
             "recipe": dataclasses.asdict(recipe),
             "seed": recipe.seed,
-            "data": fingerprint([r for r in records if r.split == "train"]),
-            "pictures": sum(r.split == "train" for r in records),
+            "data": fingerprint(train),
+            "pictures": len(train),
             "calibration": {
                 "command": f"python -m train.export {args.recipe} --data MANIFEST",
                 "data": "photographs, and generated and edited faces of the val split",

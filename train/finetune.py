@@ -61,7 +61,12 @@ class Run:
         self.recipe, self.folder, self.workers, self.device = recipe, folder, workers, device
         self.faces, self.save_every = faces, save_every
         self.backbone = BACKBONES[recipe.backbone]
-        self.how = Preprocessing(recipe.size, recipe.margin, self.backbone.mean, self.backbone.std)
+        self.how = Preprocessing(
+            recipe.phases[0].size or recipe.size,
+            recipe.margin,
+            self.backbone.mean,
+            self.backbone.std,
+        )
         usable = [record for record in records if record.sha256 in faces]
         self.train = [record for record in usable if record.split == "train"]
         self.val = [record for record in usable if record.split == "val"]
@@ -133,7 +138,7 @@ class Run:
         """Start a phase from the best weights so far."""
         self.model.load_state_dict(self.best)
         self.average.load_state_dict(self.best)
-        self.at |= {"phase": phase, "epoch": 0, "step": 0, "stale": 0}
+        self.at |= {"phase": phase, "epoch": 0, "step": 0, "stale": 0, "best_auc": 0.0}
         self.save()
 
     @torch.no_grad()
@@ -166,6 +171,9 @@ class Run:
     def fit_phase(self, phase: Phase, optimizer_state: dict[str, Any] | None) -> None:
         """One phase: AdamW, a warm-up and cosine decay, an average of the weights."""
         recipe = self.recipe
+        self.how = dataclasses.replace(self.how, size=phase.size or recipe.size)
+        if self.at["best_auc"] == 0.0:  # at another size, the same weights do another job
+            self.judge(phase.name, math.nan, 0.0, time.monotonic())
         open_stages(self.model, self.backbone, phase.stages)
         optimizer = torch.optim.AdamW(
             list(

@@ -117,6 +117,18 @@ def details(card: Card) -> str:
             "AI-generated or back):\n\n"
             + table(["after", "AUC before", "AUC after", "flips", "no face found"], rows)
         )
+    if "haar" in card.metrics:
+        other = card.metrics["haar"]
+        rows = [
+            [TITLES[name], interval(s["auc"]), share(s["verdicts_on_real"][Verdict.FAKE]),
+             f"{s['no_face']} of {s['n_real'] + s['n_fake'] + s['no_face']}"]
+            for name, s in other["sets"].items()
+        ]  # fmt: skip
+        parts.append(
+            "\nWith the Haar cascade in place of YuNet, which finds fewer faces "
+            f"(`{other['command']}`):\n\n"
+            + table(["set", "AUC", "photographs called AI", "no face found"], rows)
+        )
     return "\n".join(parts)
 
 
