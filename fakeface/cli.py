@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import __version__
+
 if TYPE_CHECKING:
     from .engine import Model
     from .faces import Detector
@@ -91,7 +93,7 @@ def _parser() -> _Parser:
         description="Judge, face by face, whether a photo was made by an AI.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"fakeface {_version()}")
+    parser.add_argument("--version", action="version", version=f"fakeface {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     analyse = command("analyse", "Judge pictures, and say so as text or JSON.")
@@ -139,12 +141,6 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
     )
-
-
-def _version() -> str:
-    import fakeface
-
-    return str(getattr(fakeface, "__version__", "0.1.0"))
 
 
 def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:

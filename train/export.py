@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from .data import find_faces
 from .evaluate import generated, predict
 from .finetune import load_recipe
 from .metrics import fit_temperature, fit_thresholds
-from .sources import fingerprint, read_manifest
+from .sources import read_manifest
 
 FLAGGED, MISSED = 0.02, 0.05
 LICENCE = "Apache-2.0"
@@ -41,7 +42,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the manifest it was trained on")
     parser.add_argument("--run", type=Path, help="the run's folder (default runs/RECIPE)")
     parser.add_argument("--name", help="of the checkpoint (default: the backbone's)")
-    parser.add_argument("--init", default="", help="what --init was, for the card")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     state = {k: v.half().to(v.dtype) for k, v in safetensors.torch.load_file(path).items()}
     network.load_state_dict(state)
     records = read_manifest(args.data)
-    train = [r for r in records if r.split == "train"]
+    run = json.loads((folder / "run.json").read_text())
     card = checkpoints.Card(
         name=args.name or recipe.backbone,
         title=backbone.title,
@@ -62,18 +62,12 @@ def main(argv: list[str] | None = None) -> None:
         preprocessing=Preprocessing(recipe.size, recipe.margin, backbone.mean, backbone.std),
         calibration=Calibration(1.0, 0.0, 1.0),
         training={
+            **run,
             "summary": (
-                f"It learnt from {len(train)} pictures: {sum(r.label == 0 for r in train)} "
-                f"photographs from {len({r.source for r in train if r.label == 0})} sources, and "
-                f"{sum(r.label for r in train)} fakes of the families "
-                + ", ".join(sorted({r.family.replace("_", " ") for r in train if r.label}))
-                + "."
+                f"It learnt from {run['pictures']} pictures: {run['photographs']} photographs from "
+                f"{run['sources_of_photographs']} sources, and fakes of the families "
+                f"{', '.join(run['families_of_fakes']).replace('_', ' ')}."
             ),
-            "command": f"python -m train.finetune {args.recipe} --data MANIFEST --init {args.init}",
-            "recipe": dataclasses.asdict(recipe),
-            "seed": recipe.seed,
-            "data": fingerprint(train),
-            "pictures": len(train),
             "calibration": {
                 "command": f"python -m train.export {args.recipe} --data MANIFEST",
                 "data": "photographs, and generated and edited faces of the val split",

@@ -1,8 +1,9 @@
 """Train a backbone by progressive unfreezing: `python -m train.finetune RECIPE --data MANIFEST`.
 
-Phase 1 fits the head to frozen features, as a logistic regression; each further phase of the
-recipe opens stages from the end. A run that was killed goes on where it stood, and ends with the
-weights it would have had, when the same command is given again.
+Phase 1 fits the head to frozen features, as a logistic regression, unless the initial weights have
+one already; each further phase of the recipe opens stages from the end. A run that was killed goes
+on where it stood, and ends with the weights it would have had, when the same command is given
+again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import csv
 import dataclasses
 import importlib
+import json
 import logging
 import math
 import time
@@ -61,12 +63,7 @@ class Run:
         self.recipe, self.folder, self.workers, self.device = recipe, folder, workers, device
         self.faces, self.save_every = faces, save_every
         self.backbone = BACKBONES[recipe.backbone]
-        self.how = Preprocessing(
-            recipe.phases[0].size or recipe.size,
-            recipe.margin,
-            self.backbone.mean,
-            self.backbone.std,
-        )
+        self.how = Preprocessing(recipe.size, recipe.margin, self.backbone.mean, self.backbone.std)
         usable = [record for record in records if record.sha256 in faces]
         self.train = [record for record in usable if record.split == "train"]
         self.val = [record for record in usable if record.split == "val"]
@@ -122,7 +119,11 @@ class Run:
         """Run what is left of every phase, then write best.safetensors."""
         optimizer_state = self.resume()
         if self.at["phase"] == 0:
-            self.fit_head()
+            if self.model.get_submodule(self.backbone.head).weight.any():  # type: ignore[operator, union-attr]
+                self.average.load_state_dict(self.model.state_dict())
+                self.judge("initial weights", math.nan, 0.0, time.monotonic())
+            else:
+                self.fit_head()
             self.begin(1)
         for number, phase in enumerate(self.recipe.phases, start=1):
             if self.at["phase"] == number:
@@ -138,7 +139,7 @@ class Run:
         """Start a phase from the best weights so far."""
         self.model.load_state_dict(self.best)
         self.average.load_state_dict(self.best)
-        self.at |= {"phase": phase, "epoch": 0, "step": 0, "stale": 0, "best_auc": 0.0}
+        self.at |= {"phase": phase, "epoch": 0, "step": 0, "stale": 0}
         self.save()
 
     @torch.no_grad()
@@ -171,9 +172,6 @@ class Run:
     def fit_phase(self, phase: Phase, optimizer_state: dict[str, Any] | None) -> None:
         """One phase: AdamW, a warm-up and cosine decay, an average of the weights."""
         recipe = self.recipe
-        self.how = dataclasses.replace(self.how, size=phase.size or recipe.size)
-        if self.at["best_auc"] == 0.0:  # at another size, the same weights do another job
-            self.judge(phase.name, math.nan, 0.0, time.monotonic())
         open_stages(self.model, self.backbone, phase.stages)
         optimizer = torch.optim.AdamW(
             list(
@@ -282,7 +280,7 @@ def _factor(progress: float) -> float:
 
 
 def initialise(model: nn.Module, backbone: str, init: str) -> None:
-    """Fill a network with initial weights; the head stays at zero.
+    """Fill a network with initial weights; without a head among them, its head stays at zero.
 
     Args:
         init: "pretrained" (timm's, from its hub), "random", or the path of a safetensors file
@@ -314,11 +312,33 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
+def describe(args: argparse.Namespace, recipe: Recipe, train: list[Record]) -> dict[str, Any]:
+    """What a run was, for the card of the model that comes of it; `after` is the run before it."""
+    init = Path(args.init)
+    before = init.parent / "run.json"
+    return {
+        "command": f"python -m train.finetune {args.recipe} --data "
+        + " ".join(f"{path.parent.name}/{path.name}" for path in args.data)
+        + f" --init {init if before.exists() else init.name}",
+        "seed": recipe.seed,
+        "recipe": dataclasses.asdict(recipe),
+        "data": fingerprint(train),
+        "pictures": len(train),
+        "photographs": sum(r.label == 0 for r in train),
+        "sources_of_photographs": len({r.source for r in train if r.label == 0}),
+        "families_of_fakes": sorted({r.family for r in train if r.label}),
+        "torch": torch.__version__,
+        "device": str(pick_device(args.device)),
+        "threads": torch.get_num_threads(),
+        "after": json.loads(before.read_text()) if before.exists() else None,
+    }
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="a file of train/recipes, without .py")
-    parser.add_argument("--data", type=Path, required=True, help="a CSV manifest")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="CSV manifests")
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
@@ -334,7 +354,8 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    records = [r for r in read_manifest(args.data) if r.split in ("train", "val")]
+    records = [r for path in args.data for r in read_manifest(path)]
+    records = [r for r in records if r.split in ("train", "val")]
     check_groups(records)
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
@@ -347,6 +368,7 @@ def main(argv: list[str] | None = None) -> None:
         fingerprint(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
+    (folder / "run.json").write_text(json.dumps(describe(args, recipe, run.train), indent=2))
     initialise(run.model, recipe.backbone, args.init)
     run.fit()
 

@@ -7,7 +7,7 @@ for people, checkpoints/NAME/README.md. No number in a document is typed by hand
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,16 @@ def details(card: Card) -> str:
     return "\n".join(parts)
 
 
+def runs(run: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """A training run, then the one it started from, and so on."""
+    while run:
+        yield run
+        run = run.get("after")
+
+
 def model_card(card: Card) -> str:
     """checkpoints/NAME/README.md, in the format of Hugging Face's hub."""
-    recipe = card.training.get("recipe", {})
+    commands = "\n".join(reversed([run["command"] for run in runs(card.training)]))
     limits = card.training["calibration"]
     return f"""---
 license: apache-2.0
@@ -156,11 +163,12 @@ swaps and generators that are newer, and some real photographs are flagged: see 
 
 ## Training
 
-`{card.training.get("command")}` with seed {card.training.get("seed")}: backbone
-`{card.backbone}`, input {card.preprocessing.size} x {card.preprocessing.size}, on
-{card.training.get("pictures")} pictures (fingerprint {card.training.get("data")}), batch
-{recipe.get("batch")}, {recipe.get("samples")} draws an epoch, phases: head,
-{", ".join(f"{p['name']} ({p['epochs']} epochs)" for p in recipe.get("phases", []))}.
+{card.training["summary"]}
+
+```
+{commands}
+```
+
 The validation AUC after each epoch: [training.csv](training.csv).
 
 ## Terms

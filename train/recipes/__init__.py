@@ -16,14 +16,12 @@ class Phase:
         stages: how many stages, counted from the last, train beside the head.
         epochs: at most; of `Recipe.samples` draws each.
         lr: peak learning rate of the head.
-        size: side of the input in pixels; None for the recipe's. Small first is quicker.
     """
 
     name: str
     stages: int
     epochs: int
     lr: float
-    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,10 @@ class Recipe:
 
     Attributes:
         backbone: a key of `fakeface.backbones.BACKBONES`.
-        size, margin: of the finished network's input; see `fakeface.preprocess`.
+        size, margin: of the network's input; see `fakeface.preprocess`.
         samples: draws an epoch.
         head_samples: draws whose frozen features the head is fitted to in the first phase.
-        phases: after the head, which is fitted at the size of the first of them.
+        phases: after the head.
         batch: pictures a step.
         depth_decay: factor of the learning rate from a stage to the one before it.
         weight_decay: of AdamW.

@@ -1,0 +1,86 @@
+"""The models that are in the repository do their job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from fakeface import checkpoints, images
+from fakeface.analyse import analyse_image
+from fakeface.types import Verdict
+from train.augment import reencode
+
+NAMES = [card.name for card in checkpoints.installed()]
+MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request):
+    return checkpoints.load(request.param, device="cpu")
+
+
+def judge(model, haar, image):
+    """The score of the only face of a picture."""
+    found = analyse_image(image, sha256="", models=[model], detector=haar)
+    (face,) = found.faces
+    return face.scores[0]
+
+
+@pytest.fixture(scope="module")
+def photographs(portrait) -> dict[str, np.ndarray]:
+    """Two portraits in the public domain, as they are and as they come back from the web."""
+    out = {}
+    for name, image in (
+        ("Grace Hopper", images.decode(portrait)),
+        ("Eileen Collins", skimage.data.astronaut()),
+    ):
+        out[name] = image
+        for factor, quality in ((1.0, 60), (0.7, 80), (1.5, 90)):
+            scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            out[f"{name} x {factor}, JPEG {quality}"] = reencode(scaled, quality)
+    return out
+
+
+def test_a_model_is_shipped():
+    assert NAMES
+    assert checkpoints.default() in NAMES
+
+
+def test_no_photograph_of_a_real_person_is_called_made(model, haar, photographs):
+    said = {name: judge(model, haar, image) for name, image in photographs.items()}
+    assert {n: s for n, s in said.items() if s.verdict is Verdict.FAKE} == {}
+
+
+def test_made_faces_are_called_made(model, haar):
+    """Eigenfaces that the model did not see; it has seen others."""
+    assert len(MADE) >= 10
+    said = [judge(model, haar, images.decode(path.read_bytes())).verdict for path in MADE]
+    assert said.count(Verdict.FAKE) >= 0.8 * len(said)
+    assert Verdict.REAL not in said
+
+
+def test_every_made_face_is_more_suspicious_than_every_photograph(model, haar, photographs):
+    """The order of the labels: p(fake) is high for fakes."""
+    made = [judge(model, haar, images.decode(path.read_bytes())).p_fake for path in MADE]
+    real = [judge(model, haar, image).p_fake for image in photographs.values()]
+    assert min(made) > max(real)
+
+
+def test_the_card_tells_what_was_measured(model):
+    card = checkpoints.read_card(checkpoints.checkpoints_root() / model.name)
+    for name in ("val", "test", "test_unseen", "swaps", "wild_generated", "wild_swaps"):
+        auc = card.metrics["sets"][name]["auc"]
+        assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
+    assert card.metrics["command"].startswith(f"python -m train.evaluate {model.name} ")
+    assert card.training["command"].startswith("python -m train.finetune ")
+    assert len(card.training["data"]) == 16
+    assert card.licence and card.terms
+
+
+def test_the_weights_stay_small():
+    sizes = [p.stat().st_size for p in checkpoints.checkpoints_root().glob("*/model.safetensors")]
+    assert sum(sizes) < 140e6
