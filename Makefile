@@ -21,7 +21,7 @@ check: $(VENV)/.test ## lint, formatting and types
 	@$(PY) -m mypy
 
 bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
-	@$(PY) benchmarks/page.py
+	@$(PY) -m benchmarks.page
 
 screenshots: $(VENV)/.test ## the page at desktop and phone size, into screenshots/
 	@$(PY) -m tests.ui.screenshots screenshots

@@ -53,11 +53,16 @@ class Model:
         return batch.contiguous(memory_format=torch.channels_last)
 
     def logits(self, batch: torch.Tensor) -> FloatArray:
-        """Raw logits, float32 (N,), of an input from `tensor`; half precision on a GPU."""
+        """Raw logits, float32 (N,), of an input from `tensor`; half precision on a GPU.
+
+        The mean over a face and its mirror image: on val it is worth as much as epochs of training
+        (see train/LOG.md), and a mirrored photo gets the same answer.
+        """
         out = []
         with self.lock, torch.inference_mode(), self.precision():
             for part in torch.split(batch, _BATCH):
-                out.append(self.network(part).float().flatten().cpu().numpy())
+                both = self.network(part).float() + self.network(part.flip(3)).float()
+                out.append((both / 2).flatten().cpu().numpy())
         return np.concatenate(out) if out else np.empty(0, np.float32)
 
     def precision(self) -> torch.autocast:

@@ -37,8 +37,9 @@ def test_what_was_saved_comes_back(untrained):
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     network = random_network("mobilenetv2_100").half().float()
     with torch.inference_mode():
-        wanted = network(x).flatten().numpy()
+        wanted = ((network(x) + network(x.flip(3))) / 2).flatten().numpy()
     assert model.logits(x) == pytest.approx(wanted, abs=1e-4)
+    assert model.logits(x.flip(3)) == pytest.approx(model.logits(x), abs=1e-5), "a mirror image"
     assert model.preprocessing == card("x").preprocessing
     assert model.calibration == card("x").calibration
     assert all(v.dtype == torch.float16 for v in weights(untrained).values())

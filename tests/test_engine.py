@@ -1,0 +1,73 @@
+"""Tensor -> logits."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from fakeface.calibrate import Calibration
+from fakeface.engine import Model
+from fakeface.explain import grad_cam
+from fakeface.preprocess import Preprocessing
+from fakeface.types import Verdict
+from tests.conftest import random_network
+
+HOW = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def model(device: str = "cpu") -> Model:
+    network = random_network("mobilenetv2_100")
+    return Model("m", network, "mobilenetv2_100", HOW, Calibration(2.0, 0.3, 0.7), device)
+
+
+def faces(count: int) -> torch.Tensor:
+    return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_batch_gives_what_each_face_gives_alone():
+    shown, batch = model(), faces(40)  # more than one internal batch
+    together = shown.logits(batch)
+    assert together.shape == (40,) and together.dtype == np.float32
+    for i in (0, 31, 32, 39):
+        assert shown.logits(batch[i : i + 1])[0] == pytest.approx(together[i], abs=1e-4)
+
+
+def test_no_faces_no_logits():
+    assert model().logits(torch.empty(0, 3, 64, 64)).shape == (0,)
+
+
+def test_a_logit_is_read_by_the_models_own_calibration():
+    score = model().score(4.0)
+    assert score.p_fake == pytest.approx(1 / (1 + np.exp(-2)))
+    assert (score.model, score.logit, score.verdict) == ("m", 4.0, Verdict.FAKE)
+
+
+def test_threads_may_share_a_model_while_it_is_explained():
+    shown, batch = model(), faces(2)
+    wanted = shown.logits(batch)
+    maps = grad_cam(shown, batch, wanted)
+    wrong: list[str] = []
+
+    def work(explain: bool) -> None:
+        for _ in range(3):
+            if explain:
+                if not np.allclose(grad_cam(shown, batch, wanted), maps, atol=1e-5):
+                    wrong.append("map")
+            elif not np.allclose(shown.logits(batch), wanted, atol=1e-5):
+                wrong.append("logit")
+
+    threads = [threading.Thread(target=work, args=(i % 2 == 0,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_gives_the_same_answer_but_for_half_precision():
+    assert model("cuda").logits(faces(4).cuda()) == pytest.approx(model().logits(faces(4)), abs=0.1)
