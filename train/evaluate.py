@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from fakeface import checkpoints, images
@@ -130,24 +131,21 @@ def reencoded(
     before = np.array([model.score(float(z)).verdict for z in logits])
     out: dict[str, Any] = {}
     for name, change in TIERS.items():
-        after: list[float] = []
+        tensors, kept = [], []
         for record in tqdm(records, desc=name):
             image = change(images.decode(record.read()))
             found = detector.detect(image)
-            largest = max(found, key=lambda f: f.box.w * f.box.h, default=None)
-            if largest is None:
-                after.append(float("nan"))
-                continue
-            tensor = face_tensor(image, largest.box, model.preprocessing)
-            after.append(float(model.logits(tensor[None].to(model.device))[0]))
-        kept = ~np.isnan(after)
-        scores = np.array(after)[kept]
+            kept.append(bool(found))
+            if found:
+                largest = max(found, key=lambda f: f.box.w * f.box.h)
+                tensors.append(face_tensor(image, largest.box, model.preprocessing))
+        scores = model.logits(torch.stack(tensors).to(model.device))
         said = np.array([model.score(float(z)).verdict for z in scores])
         sides = {Verdict.FAKE, Verdict.REAL}
         flips = [{a, b} == sides for a, b in zip(before[kept], said)]
         groups = [r.group for r, k in zip(records, kept) if k]
         out[name] = {
-            "no_face": int((~kept).sum()),
+            "no_face": kept.count(False),
             "auc": auc_interval(labels[kept], scores, groups, seed=SEED),
             "auc_before": auc_interval(labels[kept], logits[kept], groups, seed=SEED),
             "flips": float(np.mean(flips)),

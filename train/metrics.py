@@ -82,6 +82,6 @@ def fit_thresholds(
     """
     fake_above = float(np.quantile(p_fake[labels == 0], 1 - flagged, method="higher"))
     # A photograph on the very threshold would be flagged, too.
-    fake_above = min(1.0, np.nextafter(fake_above, 2.0))
+    fake_above = min(1.0, float(np.nextafter(fake_above, 2.0)))
     real_below = float(np.quantile(p_fake[labels == 1], missed, method="lower"))
     return min(real_below, fake_above), fake_above
