@@ -1,0 +1,132 @@
+// What a gr.HTML component runs once, with `element`, `props` and `upload`. The component's value
+// is the uploaded file; setting it makes Gradio call the handler. The file itself stays here, so
+// that the server need not keep it for when another model is chosen.
+const $ = (selector) => element.querySelector(selector);
+const input = $("input");
+const thumb = $(".thumb");
+const camera = { panel: $(".viewfinder"), video: $("video"), stream: null };
+let current = null;
+let ticket = 0;
+
+// A hidden tab must not take what is dropped or pasted into another.
+const shown = () => element.offsetParent !== null;
+
+function say(text) {
+  $(".note").textContent = text;
+  $(".note").hidden = !text;
+}
+
+function refuse(text) {
+  current = null;
+  thumb.hidden = true;
+  $(".call").textContent = "Choose a photo";
+  props.value = null;
+  say(text);
+}
+
+async function send(file) {
+  const mine = ++ticket;
+  say("");
+  if (file.size > props.max_bytes) {
+    return refuse(`This file is larger than ${props.max_bytes >> 20} MiB; save a smaller copy.`);
+  }
+  if (file !== current) {
+    current = file;
+    URL.revokeObjectURL(thumb.src);
+    thumb.hidden = true;
+    thumb.src = URL.createObjectURL(file);
+    $(".call").textContent = file.name;
+  }
+  // Under a name of its own, two people's copies of one picture are two files on the server.
+  const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
+  try {
+    const { path } = await upload(new File([file], name, { type: file.type }));
+    if (mine === ticket) {
+      props.value = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    }
+  } catch {
+    if (mine === ticket) refuse("The photo could not be sent; check the connection and try again.");
+  }
+}
+
+function stopCamera() {
+  camera.stream?.getTracks().forEach((track) => track.stop());
+  camera.panel.hidden = true;
+  $(".camera").hidden = !navigator.mediaDevices?.getUserMedia;
+}
+
+async function startCamera() {
+  say("");
+  try {
+    camera.stream = await navigator.mediaDevices.getUserMedia({
+      video: { facingMode: "user", width: { ideal: 1280 } },
+    });
+  } catch {
+    return say("The camera cannot be used; allow it in the browser, or choose a file.");
+  }
+  camera.video.srcObject = camera.stream;
+  camera.panel.hidden = false;
+  $(".camera").hidden = true;
+  $(".shoot").focus();
+}
+
+function shoot() {
+  const { video } = camera;
+  if (!video.videoWidth) return;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  stopCamera();
+  canvas.toBlob((blob) => send(new File([blob], "camera.png", { type: "image/png" })));
+}
+
+async function paste() {
+  try {
+    for (const item of await navigator.clipboard.read()) {
+      const type = item.types.find((t) => t.startsWith("image/"));
+      if (type) return send(new File([await item.getType(type)], "pasted.png", { type }));
+    }
+    say("There is no picture on the clipboard.");
+  } catch {
+    say("The clipboard cannot be read; allow it in the browser, or press Ctrl+V.");
+  }
+}
+
+async function example({ url, file }) {
+  const blob = await (await fetch(url)).blob();
+  send(new File([blob], file, { type: blob.type }));
+}
+
+stopCamera();
+$(".paste").hidden = !navigator.clipboard?.read;
+thumb.addEventListener("load", () => (thumb.hidden = false));
+input.addEventListener("change", () => {
+  if (input.files[0]) send(input.files[0]);
+  input.value = ""; // so that choosing the same file again is a change
+});
+$(".camera").addEventListener("click", startCamera);
+$(".shoot").addEventListener("click", shoot);
+$(".cancel").addEventListener("click", stopCamera);
+$(".paste").addEventListener("click", paste);
+element.querySelectorAll(".examples button").forEach((button) => {
+  button.addEventListener("click", () => example(button.dataset));
+});
+$("form").addEventListener("again", () => current && send(current));
+
+document.addEventListener("paste", (event) => {
+  const file = event.clipboardData?.files[0];
+  if (file && shown()) send(file);
+});
+let depth = 0;
+const lit = (on) => element.classList.toggle("dragging", on);
+document.addEventListener("dragenter", () => lit(++depth > 0));
+document.addEventListener("dragleave", () => lit(--depth > 0));
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  lit((depth = 0) > 0);
+  const file = event.dataTransfer?.files[0];
+  if (!shown()) return;
+  if (file) send(file);
+  else say("That is no file; save the picture first, then drop the file.");
+});

@@ -1,0 +1,157 @@
+"""Starts the page as its users do, in a process of its own, and opens it in headless Chromium."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Browser, sync_playwright
+
+from fakeface import checkpoints
+from fakeface.backbones import BACKBONES, build
+from fakeface.calibrate import Calibration
+from fakeface.preprocess import Preprocessing
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+
+
+def random_checkpoint(root: Path, name: str = "random", backbone: str = "mobilenetv2_100") -> Path:
+    """A model of random weights, which is a model in every respect but what it knows."""
+    facts = BACKBONES[backbone]
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = build(backbone)
+        for tensor in network.get_submodule(facts.head).parameters():
+            torch.nn.init.normal_(tensor)
+    card = checkpoints.Card(
+        name=name,
+        title=f"{facts.title}, random",
+        backbone=backbone,
+        preprocessing=Preprocessing(224, 0.3, facts.mean, facts.std),
+        calibration=Calibration(temperature=1.5, real_below=0.3, fake_above=0.7),
+        training={"summary": "Nothing: its weights are random."},
+        metrics={"sets": {"test": {"auc": {"value": 0.5}}}},
+        licence="Apache-2.0",
+        terms="",
+        sha256="",
+    )
+    checkpoints.save(root / name, network, card)
+    return root / name
+
+
+def damaged_copy(folder: Path) -> str:
+    """A copy beside a model, whose weights differ from the checksum in its card; its title."""
+    copy = folder.with_name(f"zz-damaged-{folder.name}")
+    shutil.copytree(folder, copy)
+    card = dataclasses.replace(
+        checkpoints.read_card(folder), name=copy.name, title="Damaged copy", metrics={}
+    )
+    (copy / "card.json").write_text(card.to_json(), encoding="utf-8")
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\n")
+    return card.title
+
+
+def models_for_tests(root: Path) -> Path:
+    """A folder of models: the shipped ones, else one of random weights."""
+    shipped = sorted((ROOT / "checkpoints").glob("*/card.json"))
+    for card in shipped:
+        shutil.copytree(card.parent, root / card.parent.name)
+    if not shipped:
+        random_checkpoint(root)
+    return root
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(scratch: Path, models: Path | None = None, **variables: str) -> Iterator[str]:
+    """The page's address while it runs.
+
+    Args:
+        scratch: an empty folder, for uploads and the log.
+        models: the folder of models; None for the one that is shipped.
+        variables: of the environment, in addition.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    ours = {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(scratch / "uploads"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",  # two would fight each other where tests share a machine
+    }
+    if models:
+        ours["FAKEFACE_CHECKPOINTS"] = str(models)
+    log = scratch / "app.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")],
+            cwd=ROOT,
+            env=os.environ | ours | variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                answer.read()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)  # a server that starts gives nothing else to wait on
+    raise RuntimeError(f"The page did not start:\n{log.read_text()}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium with a made-up camera."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
