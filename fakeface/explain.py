@@ -23,13 +23,17 @@ def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArra
         float32 (N, S, S) in [0, 1]; each map is scaled to its own maximum, so brightness
         compares places within a face and says nothing about how sure the model is.
     """
-    # Parameters are frozen, so the gradient must start at the input.
-    batch = batch.detach().clone().requires_grad_(True)
     targets = [BinaryClassifierOutputTarget(int(logit > 0)) for logit in logits]
     with model.lock, torch.enable_grad():
+        # Parameters are frozen, so the gradient must start somewhere: at the explained layer and
+        # not at the input, since what lies below it would take time and change nothing.
+        start = model.cam_layer.register_forward_hook(
+            lambda module, inputs, output: output.detach().requires_grad_()
+        )
         cam = GradCAM(model.network, [model.cam_layer])
         try:
             maps = cam(batch, targets)
         finally:
             cam.activations_and_grads.release()
+            start.remove()
     return np.asarray(maps, dtype=np.float32)
