@@ -23,9 +23,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeface.types import Box
 from tests.servers import Remote, serve
 from train import kaggle140k, wilddeepfake
 from train import records as records_module
+from train.augment import augment, jitter
+from train.data import draw
+from train.finetune import load_recipe
 from train.records import share, without_copies, without_swaps
 from train.sources import (
     Record,
@@ -777,3 +781,45 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, spec):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SourceError, match=r"missing; run `pip install -r requirements-train.txt`"):
         open_source(spec, cache=tmp_path)
+
+
+# -- the recipes of the published experiments -----------------------------------------------------
+
+PUBLISHED = [
+    ("resnet18", "kaggle140k"),
+    ("resnet50", "kaggle140k"),
+    ("resnet18", "wilddeepfake"),
+    ("resnet50", "wilddeepfake"),
+    ("convnext_tiny", "wilddeepfake"),
+]
+
+
+@pytest.mark.parametrize(("backbone", "data"), PUBLISHED)
+def test_the_published_experiments_have_the_published_numbers(backbone, data):
+    recipe = load_recipe(f"{backbone}_{data}_published")
+    assert recipe.backbone == backbone
+    assert (recipe.batch, recipe.accumulate, recipe.weight_decay) == (32, 1, 1e-5)
+    assert sum(phase.epochs for phase in recipe.phases) == 10
+    assert {phase.lr for phase in recipe.phases} == {1e-4} and recipe.depth_decay == 1
+    assert recipe.train_limit == recipe.samples == 4000
+    assert (recipe.mixup, recipe.blend_share, recipe.smoothing, recipe.ema) == (0, 0, 0, 0)
+    face = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        assert jitter(Box(3, 4, 50, 60), recipe.augmentation, rng) == Box(3, 4, 50, 60)
+        same = augment(face, recipe.augmentation, rng)
+        assert np.array_equal(same, face) or np.array_equal(same, face[:, ::-1])
+
+
+@pytest.mark.parametrize(("backbone", "data"), PUBLISHED)
+def test_half_of_what_a_recipe_draws_from_its_own_data_is_fake(backbone, data):
+    kind = "swap" if data == "wilddeepfake" else "generated"
+    photos = [record(f"p{i}") for i in range(300)]
+    fakes = [record(f"f{i}", label=1, kind=kind) for i in range(100)]
+    published = load_recipe(f"{backbone}_{data}_published")
+    drawn = draw(photos + fakes, 8000, published.swap_share, (0,))
+    assert np.mean([r.label for r in drawn]) == pytest.approx(0.5, abs=0.02)
+    better = load_recipe(f"{backbone}_{data}")
+    assert better.backbone == backbone
+    of_data = better.swap_share if kind == "swap" else 1 - better.swap_share - better.blend_share
+    assert of_data + better.blend_share == 1
