@@ -170,7 +170,6 @@ def test_swaps_are_left_out_where_there_are_other_fakes():
 
 def test_a_share_is_even_and_of_the_name_alone():
     shares = [share(f"group {i}") for i in range(4000)]
-    assert share("wilddeepfake/train/0") == pytest.approx(0.5, abs=0.5)
     assert np.mean(np.array(shares) < 0.1) == pytest.approx(0.1, abs=0.02)
     assert (
         share("wilddeepfake/train/7")
