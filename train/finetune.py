@@ -43,8 +43,9 @@ from fakeface.types import CheckpointMismatch
 from .data import Faces, FaceSet, blended, draw, find_faces, loader
 from .distil import Teacher
 from .recipes import Phase, Recipe
+from .records import without_swaps
 from .schedule import open_stages, parameter_groups
-from .sources import Record, check_groups, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, check_groups, fingerprint, read_data, short
 
 log = logging.getLogger("train")
 
@@ -321,8 +322,9 @@ class Run:
             seconds = time.monotonic() - start
             labels, logits = self.predict(self.val)
             auc = float(roc_auc_score(labels, logits))
-            generated = np.array([record.kind != "swap" for record in self.val])
-            auc_generated = float(roc_auc_score(labels[generated], logits[generated]))
+            generated = {record.sha256 for record in without_swaps(self.val)}
+            chosen = np.array([record.sha256 in generated for record in self.val])
+            auc_generated = float(roc_auc_score(labels[chosen], logits[chosen]))
             better = auc_generated > self.at["best_auc"]
             if better:
                 self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
@@ -433,7 +435,7 @@ def describe(
     before = init.parent / "run.json"
     return {
         "command": f"python -m train.finetune {args.recipe} --data "
-        + " ".join(f"{path.parent.name}/{path.name}" for path in args.data)
+        + " ".join(short(spec) for spec in args.data)
         + f" --init {init if before.exists() else init.name}"
         + (f" --teacher {args.teacher}" if args.teacher else ""),
         "seed": recipe.seed,
@@ -455,7 +457,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="a file of train/recipes, without .py")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="CSV manifests")
+    add_data_arguments(parser)
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
@@ -472,17 +474,15 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    records = [r for path in args.data for r in read_manifest(path)]
-    records = [r for r in records if r.split in ("train", "val")]
-    check_groups(records)
+    records = [r for r in read_data(args) if r.split in ("train", "val")]
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     accelerator = Accelerator(cpu=args.device == "cpu")
     run = Run(recipe, records, faces, folder, args.workers, accelerator, args.save_every)
     log.info(
-        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: 0",
+        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: %d",
         len(run.train), len(run.val), len(records) - len(run.train) - len(run.val),
-        fingerprint(records),
+        fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
     if accelerator.is_main_process:

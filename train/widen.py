@@ -26,7 +26,7 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 
 from .data import FaceSet, find_faces, loader
-from .sources import read_manifest
+from .sources import add_data_arguments, read_data
 
 _LIFT = 6.0  # standard deviations; a branch that falls lower than that is cut
 
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run of a resnet18")
-    parser.add_argument("--data", type=Path, required=True, help="what it was trained on")
+    add_data_arguments(parser)
     parser.add_argument("--size", type=int, default=160, help="of the faces, in pixels")
     parser.add_argument("--out", type=Path, default=Path("runs/widened"))
     args = parser.parse_args(argv)
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     small = build("resnet18")
     small.load_state_dict(safetensors.torch.load_file(args.run / "best.safetensors"))
     backbone = BACKBONES["resnet18"]
-    records = [r for r in read_manifest(args.data) if r.split == "train"][::40][:256]
+    records = [r for r in read_data(args) if r.split == "train"][::40][:256]
     detector = open_detector()
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     how = Preprocessing(args.size, 0.3, backbone.mean, backbone.std)
