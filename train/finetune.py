@@ -397,6 +397,11 @@ def initialise(model: nn.Module, backbone: str, init: str) -> None:
         CheckpointMismatch: the file holds layers that the network lacks, or of another shape.
     """
     if init == "random":
+        # ConvNeXt's layer scale of 1e-6 is for hundreds of epochs; short runs would end before
+        # its blocks say anything.
+        for name, parameter in model.named_parameters():
+            if name.endswith(".gamma"):
+                nn.init.constant_(parameter, 0.1)
         return
     if init == "pretrained":
         state = timm.create_model(backbone, pretrained=True, num_classes=0).state_dict()
