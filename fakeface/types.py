@@ -182,7 +182,8 @@ class Finding:
     """One piece of evidence on where a file comes from, read from its metadata.
 
     Attributes:
-        kind: where it was found: "c2pa", "iptc", "png" or "exif".
+        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
+            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
         title: a short line for people.
         detail: one or a few plain sentences. Words quoted from the file are cut short and free of
             control characters, but still a stranger's: whoever shows them escapes them.
