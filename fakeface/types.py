@@ -150,22 +150,127 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """What a model says of the same face after the picture was saved again.
+
+    Attributes:
+        name: what was done to it, for people.
+        p_fake, verdict: as of a picture that came in like this.
+    """
+
+    name: str
+    p_fake: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
-    """What one model says of one face: the raw logit, calibrated p(fake), and the verdict."""
+    """What one model says of one face.
+
+    Attributes:
+        model: its name.
+        logit: of the picture as it came, before calibration.
+        p_fake: the calibrated probability, of the picture as it came.
+        verdict: the final one, after the stability check.
+        variants: the same face in re-encoded copies of the picture; empty without that check.
+        alone: the verdict of the picture as it came; None without the check.
+        seconds: what the model took for all faces of the picture and all their variants, from
+            crop to logit; heatmaps are not counted.
+    """
 
     model: str
     logit: float
     p_fake: float
     verdict: Verdict
+    variants: tuple[Variant, ...] = ()
+    alone: Verdict | None = None
+    seconds: float = 0.0
+
+    @property
+    def stable(self) -> bool:
+        """False where the verdict flipped in a variant, and so became unsure."""
+        return self.alone in (None, self.verdict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """Where a model looked: values in [0, 1], float32 (h, w), over `region` of the picture."""
+    """Where a model looked.
+
+    Attributes:
+        model: its name.
+        region: the part of the picture that `values` cover.
+        values: float32 (h, w) in [0, 1].
+        faithfulness: ROAD of this map (Rong et al., ICML 2022): by how much more the model's
+            answer changes where the hottest places are hidden than where the coldest are; higher
+            is better. None where it was not asked for.
+        random: the same of a map of random numbers, to compare with.
+    """
 
     model: str
     region: Box
     values: FloatArray
+    faithfulness: float | None = None
+    random: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a face gives a model to go by.
+
+    Attributes:
+        face_side: the shorter side of its box, in pixels.
+        sharpness: variance of the Laplacian of the face brought to a fixed size; 0 is a plain area.
+        jpeg_quality: of the file, 1 to 100, told from its quantisation tables; None where it is
+            no JPEG.
+        familiarity: the share, in [0, 1], of the first model's own validation faces that lie
+            farther from its training data than this one; None where it ships no reference.
+        warnings: whole sentences, one for each of these that makes a score doubtful.
+    """
+
+    face_side: int
+    sharpness: float
+    jpeg_quality: int | None = None
+    familiarity: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One piece of evidence in the file itself; it never changes a score.
+
+    Attributes:
+        kind: where it stands, such as c2pa, exif, png or iptc.
+        title: for people, in a few words.
+        detail: a sentence or what was found, as it stands there; it may hold anything.
+        says: how the picture was made, by this piece.
+        trust: what its signature is worth; unsigned text can be written by anybody.
+    """
+
+    kind: str
+    title: str
+    detail: str
+    says: Literal["ai", "camera", "edited", "unknown"]
+    trust: Literal["trusted", "valid", "invalid", "unsigned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """What several models say together.
+
+    Attributes:
+        verdict: theirs.
+        agreeing: how many gave just this verdict by themselves.
+        of: how many models there are.
+        rule: the sentence by which it was decided.
+    """
+
+    verdict: Verdict
+    agreeing: int
+    of: int
+    rule: str = (
+        "Models that are unsure abstain; the verdict is a side only if more than half of all "
+        "models take it and none takes the other, else unsure."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +280,33 @@ class FaceReport:
     face: Face
     scores: tuple[Score, ...]
     heatmaps: tuple[Heatmap, ...] = ()
+    quality: Quality | None = None
+
+    @property
+    def consensus(self) -> Consensus:
+        """What the models say together; see `Consensus.rule`."""
+        said = [score.verdict for score in self.scores]
+        sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
+        verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
+        if 2 * said.count(verdict) <= len(said):
+            verdict = Verdict.UNSURE
+        return Consensus(verdict, said.count(verdict), len(said))
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Which model it was, so that a report can be checked later.
+
+    Attributes:
+        model: its name.
+        sha256: of its weights.
+        real_below, fake_above: its thresholds on p(fake).
+    """
+
+    model: str
+    sha256: str
+    real_below: float
+    fake_above: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +345,9 @@ class Analysis:
         models: names in the order asked for; the first decides `verdict` and `p_fake`.
         faces: from left to right; empty unless status is ok.
         error: the sentence to show where status is unreadable.
+        provenance: what the file itself says of its origin; it changes no score.
+        judges: one for each of `models`.
+        date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
     """
 
     file: str
@@ -224,11 +359,19 @@ class Analysis:
     models: tuple[str, ...] = ()
     faces: tuple[FaceReport, ...] = field(default=())
     error: str | None = None
+    provenance: tuple[Finding, ...] = ()
+    judges: tuple[Judge, ...] = ()
+    date: str = ""
 
     def worst(self, model: str) -> Score | None:
-        """The score of the most suspicious face by this model, or None without a face."""
+        """The score of the most suspicious face by this model, or None without a face.
+
+        The verdict counts before the probability: a face whose high score did not survive the
+        stability check must not hide another whose verdict did.
+        """
         scores = [s for f in self.faces for s in f.scores if s.model == model]
-        return max(scores, key=lambda s: s.p_fake, default=None)
+        order = (Verdict.REAL, Verdict.UNSURE, Verdict.FAKE)
+        return max(scores, key=lambda s: (order.index(s.verdict), s.p_fake), default=None)
 
     @property
     def p_fake(self) -> float | None:
