@@ -239,11 +239,15 @@ class Finding:
     """One piece of evidence in the file itself; it never changes a score.
 
     Attributes:
-        kind: where it stands, such as c2pa, exif, png or iptc.
-        title: for people, in a few words.
-        detail: a sentence or what was found, as it stands there; it may hold anything.
-        says: how the picture was made, by this piece.
-        trust: what its signature is worth; unsigned text can be written by anybody.
+        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
+            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+        title: a short line for people.
+        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
+            control characters, but still a stranger's: whoever shows them escapes them.
+        says: what it speaks for, if it is true; "edited" is software that works on pictures.
+        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
+            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
+            "unsigned" what anybody can write.
     """
 
     kind: str
@@ -307,29 +311,6 @@ class Judge:
     sha256: str
     real_below: float
     fake_above: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One piece of evidence on where a file comes from, read from its metadata.
-
-    Attributes:
-        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
-            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
-        title: a short line for people.
-        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
-            control characters, but still a stranger's: whoever shows them escapes them.
-        says: what it speaks for, if it is true; "edited" is software that works on pictures.
-        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
-            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
-            "unsigned" what anybody can write.
-    """
-
-    kind: str
-    title: str
-    detail: str
-    says: Literal["ai", "camera", "edited", "unknown"]
-    trust: Literal["trusted", "valid", "invalid", "unsigned"]
 
 
 @dataclass(frozen=True, slots=True)
