@@ -34,6 +34,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+RULE = (
+    "Models that are unsure abstain; the verdict is a side only if more than half of all models "
+    "take it and none takes the other, else unsure."
+)
+
 RGB: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -271,10 +276,7 @@ class Consensus:
     verdict: Verdict
     agreeing: int
     of: int
-    rule: str = (
-        "Models that are unsure abstain; the verdict is a side only if more than half of all "
-        "models take it and none takes the other, else unsure."
-    )
+    rule: str = RULE
 
 
 @dataclass(frozen=True, slots=True)
