@@ -46,6 +46,10 @@ class Reference:
     the leading directions only, and along all others one mean variance stands for them, which
     keeps the file small and the many weak directions from deciding.
 
+    It tells what is no usual face, and not a generator that was never seen: with the light model,
+    noise, coins and a cup of coffee are farther than 99 of 100 validation faces, and so are 0.3 %
+    of the faces of unseen sources, where by chance it would be 1 %.
+
     Attributes:
         means: (2, D), of the features of real and of fake training faces.
         directions: (D, R), orthonormal columns.
