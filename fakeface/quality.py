@@ -66,10 +66,12 @@ class Reference:
 
     def __post_init__(self) -> None:
         width, rank = self.directions.shape
-        if self.means.shape[1] != width or self.variances.shape != (rank,):
+        if self.means.shape != (2, width) or self.variances.shape != (rank,):
             raise ValueError("means, directions and variances of a reference do not fit together")
-        if not (min(self.variances, default=1.0) > 0 and self.rest > 0 and self.distances.size):
-            raise ValueError("a reference needs variances above 0 and at least one distance")
+        if not (min(self.variances, default=1.0) > 0 and self.rest > 0):
+            raise ValueError("the variances of a reference are above 0")
+        if not self.distances.size or not (np.diff(self.distances) >= 0).all():
+            raise ValueError("a reference needs distances that rise")
 
     def distance(self, features: FloatArray) -> FloatArray:
         """How far features (N, D) are from the nearer class; float32 (N,), squared."""
