@@ -1,14 +1,26 @@
-"""Where a model looked: Grad-CAM (Selvaraju et al., ICCV 2017) by the grad-cam package."""
+"""Where a model looked, and whether that is true, both by the grad-cam package.
+
+Grad-CAM is of Selvaraju et al. (ICCV 2017); ROAD of Rong et al., "A Consistent and Efficient
+Evaluation Strategy for Attribution Methods" (ICML 2022).
+"""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer, neighbors_weights
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import spsolve
 
 from .engine import Model
 from .types import FloatArray
+
+_HIDDEN = (0.1, 0.3, 0.5)  # shares of the pixels
+_STRIDE = 32  # pixels of the input for one of a heatmap, in all of the backbones
 
 
 def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArray:
@@ -37,3 +49,74 @@ def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArra
             cam.activations_and_grads.release()
             start.remove()
     return np.asarray(maps, dtype=np.float32)
+
+
+def faithfulness(
+    model: Model, batch: torch.Tensor, logits: FloatArray, maps: FloatArray
+) -> list[tuple[float, float]]:
+    """ROAD of heatmaps, and of a random map to compare with.
+
+    The hottest places are hidden, filled in from what surrounds them, and in another copy as much
+    of the coldest. Told is by how much p of the model's side is lower in the first than in the
+    second, halved, and averaged over how much is hidden. So a map that shows what matters is
+    above a random one, which has 0 on average and yet some luck in a single face.
+
+    Only the order of a map's values counts; equal ones are put in a fixed random order, since a
+    map may be 0 in most places. The random map has a heatmap's few values, enlarged alike: single
+    pixels at random would be filled in perfectly. The noise that the method adds to what it fills
+    in is left out, so that the same face always gets the same number.
+
+    It solves 12 sparse systems of up to half the pixels: a face of 224 px takes 2.3 s of one
+    core. The customary nine shares, up to 90 %, would take several times as long.
+
+    Args:
+        model: that explained them.
+        batch: (N, 3, S, S) from `Model.tensor`.
+        logits: (N,) from `Model.logits` of the same batch.
+        maps: (N, S, S) from `grad_cam`.
+
+    Returns:
+        For each face the number of its map and that of the random one, both in [-1, 1].
+    """
+    rng = np.random.default_rng(0)
+    side = batch.shape[-1]
+    grid = max(2, side // _STRIDE)
+    chance = np.asarray(cv2.resize(rng.random((grid, grid), np.float32), (side, side)), np.float32)
+    order = rng.random(side * side)
+
+    def ranks(values: FloatArray) -> FloatArray:
+        place = np.empty(values.size, np.float32)
+        place[np.lexsort((order, values.ravel()))] = np.arange(values.size)
+        return place.reshape(values.shape) / np.float32(values.size)
+
+    out = []
+    for face, logit, values in zip(batch.cpu(), logits, maps):
+        copies = [
+            _without(face, hidden)
+            for place in (ranks(values), ranks(chance))
+            for hidden in [*(place >= 1 - h for h in _HIDDEN), *(place < h for h in _HIDDEN)]
+        ]
+        sign = 1.0 if logit > 0 else -1.0
+        left = [
+            model.calibration.probability(sign * float(z))
+            for z in model.logits(torch.stack(copies).to(batch.device))
+        ]
+        hot, cold = np.reshape(left, (2, 2, len(_HIDDEN))).mean(axis=2).T
+        own, random = (cold - hot) / 2
+        out.append((float(own), float(random)))
+    return out
+
+
+def _without(face: torch.Tensor, hidden: npt.NDArray[np.bool_]) -> torch.Tensor:
+    """A face (3, S, S) whose hidden pixels (S, S) are each a mean of their eight neighbours.
+
+    The package's own function does the same with a NumPy call that will cease to work on tensors.
+    """
+    system, known = NoisyLinearImputer.setup_sparse_system(
+        (~hidden).astype(np.float32), face.numpy(), neighbors_weights
+    )
+    filled = face.clone()
+    filled[:, torch.from_numpy(hidden)] = torch.from_numpy(
+        spsolve(csc_array(system), known).T.astype(np.float32)
+    )
+    return filled

@@ -18,17 +18,26 @@ Exceptions, each with a message of one sentence that says what is wrong and what
     │   ├── CheckpointMissing  no such model, or one of its files is absent
     │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
     │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
-    └── DetectorError          the face detector cannot be started
+    ├── DetectorError          the face detector cannot be started
+    └── FetchError             a picture cannot be fetched from its address
+        ├── AddressRefused     an address that is never opened: private, or not of the web
+        ├── FetchFailed        the server does not answer, or answers with an error
+        └── FetchTooLarge      more bytes than the limit
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+RULE = (
+    "Models that are unsure abstain; the verdict is a side only if more than half of all models "
+    "take it and none takes the other, else unsure."
+)
 
 RGB: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -82,6 +91,22 @@ class DetectorError(FakefaceError):
     """The face detector cannot be started."""
 
 
+class FetchError(FakefaceError):
+    """A picture cannot be fetched from its address."""
+
+
+class AddressRefused(FetchError):
+    """An address that is never opened: a private one, or one that is not of the web."""
+
+
+class FetchFailed(FetchError):
+    """The server does not answer, answers too slowly, or answers with an error."""
+
+
+class FetchTooLarge(FetchError):
+    """The answer has more bytes than the limit."""
+
+
 class Verdict(StrEnum):
     """What is said of a face; the stored thresholds of a model decide."""
 
@@ -130,22 +155,128 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """What a model says of the same face after the picture was saved again.
+
+    Attributes:
+        name: what was done to it, for people.
+        p_fake, verdict: as of a picture that came in like this.
+    """
+
+    name: str
+    p_fake: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
-    """What one model says of one face: the raw logit, calibrated p(fake), and the verdict."""
+    """What one model says of one face.
+
+    Attributes:
+        model: its name.
+        logit: of the picture as it came, before calibration.
+        p_fake: the calibrated probability, of the picture as it came.
+        verdict: the final one, after the stability check.
+        variants: the same face in re-encoded copies of the picture; empty without that check.
+        alone: the verdict of the picture as it came; None without the check.
+        seconds: what the model took for all faces of the picture and all their variants, from
+            crop to logit, waiting for other users of it included; heatmaps are not counted.
+    """
 
     model: str
     logit: float
     p_fake: float
     verdict: Verdict
+    variants: tuple[Variant, ...] = ()
+    alone: Verdict | None = None
+    seconds: float = 0.0
+
+    @property
+    def stable(self) -> bool:
+        """False where the verdict flipped in a variant, and so became unsure."""
+        return self.alone in (None, self.verdict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """Where a model looked: values in [0, 1], float32 (h, w), over `region` of the picture."""
+    """Where a model looked.
+
+    Attributes:
+        model: its name.
+        region: the part of the picture that `values` cover.
+        values: float32 (h, w) in [0, 1].
+        faithfulness: ROAD of this map (Rong et al., ICML 2022), in [-1, 1]: by how much more the
+            model's answer changes where the hottest places are hidden than where the coldest are;
+            higher is better. None where it was not asked for.
+        random: the same of a map of random numbers, to compare with.
+    """
 
     model: str
     region: Box
     values: FloatArray
+    faithfulness: float | None = None
+    random: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a face gives a model to go by.
+
+    Attributes:
+        face_side: the shorter side of its box, in pixels.
+        sharpness: variance of the Laplacian of the face brought to a fixed size; 0 is a plain area.
+        jpeg_quality: of the file, 1 to 100, told from its quantisation tables; None where it is
+            no JPEG.
+        familiarity: the share, in [0, 1], of the first model's own validation faces that lie
+            farther from its training data than this one; None where it ships no reference.
+        warnings: whole sentences, one for each of these that makes a score doubtful.
+    """
+
+    face_side: int
+    sharpness: float
+    jpeg_quality: int | None = None
+    familiarity: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One piece of evidence in the file itself; it never changes a score.
+
+    Attributes:
+        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
+            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+        title: a short line for people.
+        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
+            control characters, but still a stranger's: whoever shows them escapes them.
+        says: what it speaks for, if it is true; "edited" is software that works on pictures.
+        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
+            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
+            "unsigned" what anybody can write.
+    """
+
+    kind: str
+    title: str
+    detail: str
+    says: Literal["ai", "camera", "edited", "unknown"]
+    trust: Literal["trusted", "valid", "invalid", "unsigned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """What several models say together.
+
+    Attributes:
+        verdict: theirs.
+        agreeing: how many gave just this verdict by themselves.
+        of: how many models there are.
+        rule: the sentence by which it was decided.
+    """
+
+    verdict: Verdict
+    agreeing: int
+    of: int
+    rule: str = RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +286,33 @@ class FaceReport:
     face: Face
     scores: tuple[Score, ...]
     heatmaps: tuple[Heatmap, ...] = ()
+    quality: Quality | None = None
+
+    @property
+    def consensus(self) -> Consensus:
+        """What the models say together; see `Consensus.rule`."""
+        said = [score.verdict for score in self.scores]
+        sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
+        verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
+        if 2 * said.count(verdict) <= len(said):
+            verdict = Verdict.UNSURE
+        return Consensus(verdict, said.count(verdict), len(said))
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Which model it was, so that a report can be checked later.
+
+    Attributes:
+        model: its name.
+        sha256: of its weights.
+        real_below, fake_above: its thresholds on p(fake).
+    """
+
+    model: str
+    sha256: str
+    real_below: float
+    fake_above: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +328,9 @@ class Analysis:
         models: names in the order asked for; the first decides `verdict` and `p_fake`.
         faces: from left to right; empty unless status is ok.
         error: the sentence to show where status is unreadable.
+        provenance: what the file itself says of its origin; it changes no score.
+        judges: one for each of `models`.
+        date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
     """
 
     file: str
@@ -181,11 +342,19 @@ class Analysis:
     models: tuple[str, ...] = ()
     faces: tuple[FaceReport, ...] = field(default=())
     error: str | None = None
+    provenance: tuple[Finding, ...] = ()
+    judges: tuple[Judge, ...] = ()
+    date: str = ""
 
     def worst(self, model: str) -> Score | None:
-        """The score of the most suspicious face by this model, or None without a face."""
+        """The score of the most suspicious face by this model, or None without a face.
+
+        The verdict counts before the probability: a face whose high score did not survive the
+        stability check must not hide another whose verdict did.
+        """
         scores = [s for f in self.faces for s in f.scores if s.model == model]
-        return max(scores, key=lambda s: s.p_fake, default=None)
+        order = (Verdict.REAL, Verdict.UNSURE, Verdict.FAKE)
+        return max(scores, key=lambda s: (order.index(s.verdict), s.p_fake), default=None)
 
     @property
     def p_fake(self) -> float | None:
