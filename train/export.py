@@ -21,12 +21,12 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 
 from .data import find_faces
-from .evaluate import generated, predict
+from .evaluate import FLAGGED, MISSED, calibrate
 from .finetune import load_recipe
-from .metrics import fit_temperature, fit_thresholds
+from .scores import predict
+from .sets import generated
 from .sources import read_manifest
 
-FLAGGED, MISSED = 0.02, 0.05
 LICENCE = "Apache-2.0"
 TERMS = (
     "Trained on a pool of photographs and generated faces from public sources, most of them under "
@@ -89,11 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     faces = find_faces(val, detector, Path("runs") / f"faces-{detector.name}.json")
     val, logits = predict(model, val, faces)
     labels = np.array([r.label for r in val])
-    temperature = fit_temperature(labels, logits)
-    uncut = Calibration(temperature, 0.0, 1.0)
-    p_fake = np.array([uncut.probability(float(z)) for z in logits])
-    real_below, fake_above = fit_thresholds(labels, p_fake, flagged=FLAGGED, missed=MISSED)
-    calibration = Calibration(temperature, real_below, fake_above)
+    calibration = calibrate(labels, logits)
     card = checkpoints.save(
         root / card.name, network, dataclasses.replace(card, calibration=calibration)
     )
