@@ -20,67 +20,13 @@ from train import finetune
 from train.augment import Augmentation, augment, jitter, reencode
 from train.data import draw
 from train.recipes import Phase, Recipe
-from train.sources import Record, SourceError, check_groups, fingerprint, read_manifest
+from train.sources import Record, read_manifest
 
 
 def record(name: str, **changes) -> Record:
     digest = hashlib.sha256(name.encode()).hexdigest()
     plain = Record(Path(name), 0, "train", "photo", "s", "f", name, digest)
     return dataclasses.replace(plain, **changes)
-
-
-# -- sources ------------------------------------------------------------------------------------
-
-
-def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
-    path = folder / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def row(**changes) -> dict[str, str]:
-    return {
-        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
-        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
-    }  # fmt: skip
-
-
-def test_fake_is_one_and_real_is_zero(tmp_path):
-    path = write_manifest(tmp_path, [row(), row(label="real", kind="photo")])
-    assert [r.label for r in read_manifest(path)] == [1, 0]
-    assert read_manifest(path)[0].path == tmp_path / "a.jpg"
-
-
-@pytest.mark.parametrize("changes", [{"label": "maybe"}, {"label": ""}])
-def test_an_unknown_label_is_refused(tmp_path, changes):
-    with pytest.raises(SourceError, match="no manifest"):
-        read_manifest(write_manifest(tmp_path, [row(**changes)]))
-
-
-def test_a_manifest_that_is_missing_or_is_none(tmp_path):
-    with pytest.raises(SourceError, match="cannot be read"):
-        read_manifest(tmp_path / "absent.csv")
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SourceError, match="no manifest"):
-        read_manifest(tmp_path / "other.csv")
-
-
-def test_a_group_or_a_file_in_two_splits_is_refused():
-    check_groups([record("a"), record("b", split="val")])
-    with pytest.raises(SourceError, match="1 groups stand in more than one split"):
-        check_groups([record("a", group="x"), record("b", split="val", group="x")])
-    twin = record("a", group="y", split="test")
-    with pytest.raises(SourceError, match="sha256s stand in more than one split"):
-        check_groups([record("a"), twin])
-
-
-def test_the_fingerprint_is_of_the_content_alone():
-    a, b = record("a"), record("b")
-    assert fingerprint([a, b]) == fingerprint([b, a])
-    assert fingerprint([a, b]) != fingerprint([a, dataclasses.replace(b, label=1)])
 
 
 # -- what is drawn --------------------------------------------------------------------------------
@@ -156,6 +102,23 @@ def test_a_jittered_box_stays_about_its_face():
 
 
 # -- a whole run ----------------------------------------------------------------------------------
+
+
+def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
+    path = folder / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def row(**changes) -> dict[str, str]:
+    return {
+        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
+        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
+    }  # fmt: skip
+
 
 TINY = Recipe(
     backbone="mobilenetv2_100",

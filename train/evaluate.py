@@ -48,7 +48,7 @@ from .metrics import (
 )
 from .scores import CLEAN, Scores, View, score, scores_path
 from .sets import SETS, check_classes, choose
-from .sources import Record, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, fingerprint, read_data
 from .store import read_json, rounded, write_json
 
 SEED = 0
@@ -360,7 +360,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", nargs="?", help="a folder of checkpoints/")
     parser.add_argument("--run", type=Path, help="a folder of runs/ instead, not exported")
     parser.add_argument("--title", help="of that run, in the tables (default: its name)")
-    parser.add_argument("--data", type=Path, required=True, help="a CSV manifest")
+    add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
     parser.add_argument("--reencode", action="store_true", help="measure the test set re-encoded")
     parser.add_argument(
@@ -373,7 +373,7 @@ def main(argv: list[str] | None = None) -> None:
 
     root = checkpoints.checkpoints_root()
     detector = open_detector(args.detector)
-    records = read_manifest(args.data)
+    records = read_data(args)
     if args.run:
         model, sha256 = load_run(args.run)
         evaluation = Evaluation(model, sha256, records, detector, None)

@@ -38,7 +38,7 @@ from fakeface.types import CheckpointMismatch
 from .data import Faces, FaceSet, draw, find_faces, loader
 from .recipes import Phase, Recipe
 from .schedule import open_stages, parameter_groups
-from .sources import Record, check_groups, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, check_groups, fingerprint, read_data, short
 
 log = logging.getLogger("train")
 
@@ -318,7 +318,7 @@ def describe(args: argparse.Namespace, recipe: Recipe, train: list[Record]) -> d
     before = init.parent / "run.json"
     return {
         "command": f"python -m train.finetune {args.recipe} --data "
-        + " ".join(f"{path.parent.name}/{path.name}" for path in args.data)
+        + " ".join(short(spec) for spec in args.data)
         + f" --init {init if before.exists() else init.name}",
         "seed": recipe.seed,
         "recipe": dataclasses.asdict(recipe),
@@ -338,7 +338,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="a file of train/recipes, without .py")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="CSV manifests")
+    add_data_arguments(parser)
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
@@ -354,18 +354,16 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    records = [r for path in args.data for r in read_manifest(path)]
-    records = [r for r in records if r.split in ("train", "val")]
-    check_groups(records)
+    records = [r for r in read_data(args) if r.split in ("train", "val")]
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     run = Run(
         recipe, records, faces, folder, args.workers, pick_device(args.device), args.save_every
     )
     log.info(
-        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: 0",
+        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: %d",
         len(run.train), len(run.val), len(records) - len(run.train) - len(run.val),
-        fingerprint(records),
+        fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
     (folder / "run.json").write_text(json.dumps(describe(args, recipe, run.train), indent=2))
