@@ -30,6 +30,7 @@ NAMES = {
     "test": "test: generated and edited",
     "pair_140k": "FFHQ and StyleGAN of the 140k set",
     "swaps": "DFDC swaps",
+    "wilddeepfake": "WildDeepfake",
     "test_unseen": "unseen sources",
     "wild_generated": "in the wild: LoRA headshots",
     "wild_swaps": "in the wild: inswapper",

@@ -20,6 +20,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from fakeface import images
@@ -196,15 +197,14 @@ def quick_logits(model: Model) -> Logits:
     It is several times quicker than torch there. The first batch is scored by both, and a
     difference of more than 0.001 is refused.
     """
-    if model.device.type != "cpu" or importlib.util.find_spec("openvino") is None:
+    run = compiled(model.network, model.preprocessing.size) if model.device.type == "cpu" else None
+    if run is None:
         return lambda batch: model.logits(batch.to(model.device))
-    run = _openvino(model)
     checked = False
 
     def logits(batch: torch.Tensor) -> Array:
         nonlocal checked
-        x = np.ascontiguousarray(batch.numpy())
-        out = (run(x) + run(np.ascontiguousarray(x[..., ::-1]))) / 2
+        out = (run(batch) + run(batch.flip(3))).flatten() / 2
         if not checked:
             off = float(np.abs(out[:4] - model.logits(batch[:4])).max())
             if off > 1e-3:
@@ -215,21 +215,26 @@ def quick_logits(model: Model) -> Logits:
     return logits
 
 
-def _openvino(model: Model) -> Callable[[Array], Array]:
-    """The network as a function of float32 (N, 3, S, S), in float32."""
+def compiled(network: nn.Module, size: int) -> Callable[[torch.Tensor], Array] | None:
+    """A network as OpenVINO runs it on this CPU, in float32, or None where it is not installed.
+
+    Returns:
+        A function of (N, 3, size, size).
+    """
+    if importlib.util.find_spec("openvino") is None:
+        return None
     import openvino
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    size = model.preprocessing.size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its tracer old
-        traced = torch.jit.trace(model.network, torch.zeros(2, 3, size, size))
+        traced = torch.jit.trace(network, torch.zeros(2, 3, size, size))
         frontend = FrontEndManager().load_by_framework("pytorch")
         # Not openvino.convert_model, which reports to its maker.
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
         graph = frontend.convert(frontend.load(decoder))
     graph.reshape({graph.input(0): openvino.PartialShape([-1, 3, size, size])})
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(graph, "CPU", options)
-    return lambda x: np.asarray(compiled(x)[0]).flatten()
+    program = openvino.Core().compile_model(graph, "CPU", options)
+    return lambda x: np.asarray(program(np.ascontiguousarray(x.numpy()))[0])

@@ -8,7 +8,8 @@ from .data import only
 from .sources import Record, SourceError
 
 SETS = (
-    "val", "test", "pair_140k", "swaps", "test_unseen", "wild_generated", "wild_swaps",
+    "val", "test", "pair_140k", "swaps", "wilddeepfake", "test_unseen", "wild_generated",
+    "wild_swaps",
 )  # fmt: skip
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
 
@@ -23,11 +24,14 @@ def choose(records: Sequence[Record], name: str) -> list[Record]:
 
     val and test hold all photographs of their split against generated and edited faces; pair_140k
     the test split of the two sources that '140k Real and Fake Faces' consists of; swaps the test
-    split's swaps against photographs of the same source; wild_* the fakes of test_wild of one kind
+    split's swaps against photographs of the same source; wilddeepfake the whole test split of that
+    data set; wild_* the fakes of test_wild of one kind
     against its photographs.
     """
     if name == "pair_140k":
         return only(choose(records, "test"), PAIR)
+    if name == "wilddeepfake":
+        return [r for r in records if r.split == "test" and r.source == "wilddeepfake"]
     if name == "swaps":
         sources = {r.source for r in records if r.split == "test" and r.kind == "swap"}
         return [r for r in records if r.split == "test" and r.source in sources]
