@@ -18,7 +18,11 @@ Exceptions, each with a message of one sentence that says what is wrong and what
     │   ├── CheckpointMissing  no such model, or one of its files is absent
     │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
     │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
-    └── DetectorError          the face detector cannot be started
+    ├── DetectorError          the face detector cannot be started
+    └── FetchError             a picture cannot be fetched from its address
+        ├── AddressRefused     an address that is never opened: private, or not of the web
+        ├── FetchFailed        the server does not answer, or answers with an error
+        └── FetchTooLarge      more bytes than the limit
 """
 
 from __future__ import annotations
@@ -80,6 +84,22 @@ class CheckpointMismatch(CheckpointError):
 
 class DetectorError(FakefaceError):
     """The face detector cannot be started."""
+
+
+class FetchError(FakefaceError):
+    """A picture cannot be fetched from its address."""
+
+
+class AddressRefused(FetchError):
+    """An address that is never opened: a private one, or one that is not of the web."""
+
+
+class FetchFailed(FetchError):
+    """The server does not answer, answers too slowly, or answers with an error."""
+
+
+class FetchTooLarge(FetchError):
+    """The answer has more bytes than the limit."""
 
 
 class Verdict(StrEnum):
@@ -219,11 +239,15 @@ class Finding:
     """One piece of evidence in the file itself; it never changes a score.
 
     Attributes:
-        kind: where it stands, such as c2pa, exif, png or iptc.
-        title: for people, in a few words.
-        detail: a sentence or what was found, as it stands there; it may hold anything.
-        says: how the picture was made, by this piece.
-        trust: what its signature is worth; unsigned text can be written by anybody.
+        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
+            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+        title: a short line for people.
+        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
+            control characters, but still a stranger's: whoever shows them escapes them.
+        says: what it speaks for, if it is true; "edited" is software that works on pictures.
+        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
+            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
+            "unsigned" what anybody can write.
     """
 
     kind: str

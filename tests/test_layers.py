@@ -12,11 +12,15 @@ import fakeface
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
     "types",
+    "metadata",
+    "provenance",
     "images",
     "faces",
     "backbones",
     "preprocess",
+    "stability",
     "calibrate",
+    "quality",
     "engine",
     "checkpoints",
     "explain",

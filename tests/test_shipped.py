@@ -11,8 +11,8 @@ import skimage.data
 
 from fakeface import checkpoints, images
 from fakeface.analyse import analyse_image
+from fakeface.stability import reencode
 from fakeface.types import Verdict
-from train.augment import reencode
 
 NAMES = [card.name for card in checkpoints.installed()]
 MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
