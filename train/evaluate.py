@@ -242,16 +242,17 @@ def calibrate(labels: Array, logits: Array) -> Calibration:
     return Calibration(temperature, below, above)
 
 
-def load_run(folder: Path) -> tuple[Model, str]:
-    """The best weights of a training run, not calibrated yet, and their sha256."""
+def load_run(folder: Path) -> Model:
+    """The best weights of a training run, not calibrated yet."""
     recipe = json.loads((folder / "run.json").read_text())["recipe"]
     backbone = BACKBONES[recipe["backbone"]]
-    path = folder / "best.safetensors"
+    weights = (folder / "best.safetensors").read_bytes()
     network = build(backbone.name)
-    network.load_state_dict(safetensors.torch.load_file(path))
+    network.load_state_dict(safetensors.torch.load(weights))
     how = Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std)
-    model = Model(folder.name, network, backbone.name, how, Calibration(1.0, 0.0, 1.0))
-    return model, hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(weights).hexdigest()
+    uncut = Calibration(1.0, 0.0, 1.0)
+    return Model(folder.name, network, backbone.name, how, uncut, sha256=digest)
 
 
 class Evaluation:
@@ -263,14 +264,12 @@ class Evaluation:
     def __init__(
         self,
         model: Model,
-        weights_sha256: str,
         records: Sequence[Record],
         detector: Detector,
         calibration: Calibration | None,
     ) -> None:
         self.model, self.records, self.detector = model, records, detector
-        path = scores_path(model.name, weights_sha256, model, detector.name)
-        self.scores = Scores(path)
+        self.scores = Scores(scores_path(model, detector.name))
         self.cache = Path("runs") / f"faces-{detector.name}.json"
         self.views: dict[str, View] = {CLEAN: lambda image, box: (image, box)}
         self.copies = {
@@ -375,11 +374,10 @@ def main(argv: list[str] | None = None) -> None:
     detector = open_detector(args.detector)
     records = read_data(args)
     if args.run:
-        model, sha256 = load_run(args.run)
-        evaluation = Evaluation(model, sha256, records, detector, None)
+        evaluation = Evaluation(load_run(args.run), records, detector, None)
     else:
         model, card = checkpoints.load(args.name), checkpoints.read_card(root / args.name)
-        evaluation = Evaluation(model, card.sha256, records, detector, model.calibration)
+        evaluation = Evaluation(model, records, detector, model.calibration)
     measured, scored = evaluate(
         evaluation, args.sets, reencode=args.reencode, stability=args.stability
     )

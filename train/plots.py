@@ -21,20 +21,12 @@ from fakeface.types import RGB
 
 from .data import Faces
 from .metrics import reliability, risk_coverage
+from .sets import TITLES
 
 if TYPE_CHECKING:
     from .evaluate import Scored
 
-NAMES = {
-    "val": "validation",
-    "test": "test: generated and edited",
-    "pair_140k": "FFHQ and StyleGAN of the 140k set",
-    "swaps": "DFDC swaps",
-    "wilddeepfake": "WildDeepfake",
-    "test_unseen": "unseen sources",
-    "wild_generated": "in the wild: LoRA headshots",
-    "wild_swaps": "in the wild: inswapper",
-}
+NAMES = {name: title.split(":")[0] for name, title in TITLES.items()}
 REAL, FAKE = "#2a6f97", "#c8553d"
 STYLE = {
     "font.size": 8,

@@ -34,6 +34,7 @@ from .metrics import Array
 from .sources import Record
 
 BATCH = 64
+FEW = 200
 CLEAN = "clean"
 # What a view is made by, from the picture and its face: the changed picture, and the face in it
 # or None where it must be found anew.
@@ -84,10 +85,10 @@ class Scores:
         return ~np.isnan(logits), logits
 
 
-def scores_path(name: str, weights_sha256: str, model: Model, detector: str) -> Path:
+def scores_path(model: Model, detector: str) -> Path:
     """Where the scores of these very weights, fed in this very way, are kept."""
-    identity = hashlib.sha256(f"{weights_sha256} {model.preprocessing}".encode()).hexdigest()[:12]
-    return Path("runs") / "scores" / f"{name}-{identity}-{detector}.csv"
+    identity = hashlib.sha256(f"{model.sha256} {model.preprocessing}".encode()).hexdigest()[:12]
+    return Path("runs") / "scores" / f"{model.name}-{identity}-{detector}.csv"
 
 
 def score(
@@ -136,7 +137,7 @@ def score(
         return out
 
     before = len(known)
-    logits = quick_logits(model)
+    logits = quick_logits(model, sum(len(missing[r.sha256]) for r in todo))
     waiting: list[tuple[str, str, torch.Tensor | None]] = []
 
     def flush() -> None:
@@ -185,19 +186,21 @@ def predict(
 ) -> tuple[list[Record], Array]:
     """Logits of the records in which a face was found, and those records."""
     found = [record for record in records if record.sha256 in faces]
-    logits = quick_logits(model)
+    logits = quick_logits(model, len(found))
     batches = loader(FaceSet(found, faces, model.preprocessing), BATCH, workers)
     bar = tqdm(batches, total=-(-len(found) // BATCH), desc=model.name)
     return found, np.concatenate([logits(x) for x, _ in bar])
 
 
-def quick_logits(model: Model) -> Logits:
+def quick_logits(model: Model, pictures: int) -> Logits:
     """`Model.logits` in full precision, by OpenVINO on a CPU where it is installed.
 
     It is several times quicker than torch there. The first batch is scored by both, and a
-    difference of more than 0.001 is refused.
+    difference of more than 0.001 is refused. For a few pictures it would not be ready in time.
     """
-    run = compiled(model.network, model.preprocessing.size) if model.device.type == "cpu" else None
+    run = None
+    if model.device.type == "cpu" and pictures >= FEW:
+        run = compiled(model.network, model.preprocessing.size)
     if run is None:
         return lambda batch: model.logits(batch.to(model.device))
     checked = False
