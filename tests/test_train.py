@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
 from fakeface.backbones import build
@@ -125,7 +126,7 @@ TINY = Recipe(
     backbone="mobilenetv2_100",
     size=32,
     samples=24,
-    head_samples=24,
+    head_samples=160,
     batch=8,
     phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3)),
 )
@@ -159,8 +160,7 @@ def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None 
     torch.set_num_threads(1)
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    device = torch.device("cpu")
-    training = finetune.Run(TINY, records, faces, folder, 1, device, 0.0)
+    training = finetune.Run(TINY, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
     if init:
         finetune.initialise(training.model, TINY.backbone, str(init))
     steps = 0

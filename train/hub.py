@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def explained(repository: str, so_far: str = "") -> Iterator[None]:
     Args:
         so_far: what a second run will not have to repeat, for the message.
     """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # or it tells of every request
     page = f"https://huggingface.co/datasets/{repository}"
     try:
         from huggingface_hub.errors import HTTPError
@@ -76,11 +78,11 @@ def explained(repository: str, so_far: str = "") -> Iterator[None]:
     except (OSError, HTTPError) as error:
         status = _status(error)
         if status == 401 or (status == 403 and not token()):
-            advice = (
-                f"accept the agreement at {page}, put HF_TOKEN=... with a token from {TOKENS} into "
-                "the environment or into .env, and run the same command again"
-            )
-            raise SourceError(f"{repository} needs a valid token of its hub; {advice}.") from error
+            raise SourceError(
+                f"{repository} needs a token of its hub; accept the agreement at {page}, set "
+                f"HF_TOKEN, in the environment or in .env, to a token from {TOKENS}, and run the "
+                "same command again."
+            ) from error
         if status == 403:
             raise SourceError(
                 f"The hub refuses {repository} to the account of HF_TOKEN; accept the agreement at "

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def download(cache: Path) -> Path:
     part = root / "real_vs_fake.part"
     try:
         unpack(archive, part)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise SourceError(
             f"{archive} is damaged ({error}); delete it and run the same command again."
         ) from error

@@ -186,7 +186,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("data", nargs="+", metavar="SPEC", help="see train/README.md")
     _add_cache_arguments(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
     records = read_data(args)
     counts = Counter((r.split, "fake" if r.label else "real", r.source) for r in records)
     groups = {key: set[str]() for key in counts}

@@ -66,9 +66,9 @@ class Shard:
 
 @dataclass(slots=True)
 class Spread:
-    """Some of the items that pass by, evenly spread, in bounded memory.
+    """Some of the frames that pass by, in whatever order, evenly spread by number.
 
-    Every `step`-th is held; when there are too many, every second of those goes.
+    Every `step`-th is held; when there are too many for memory, every second of those goes.
     """
 
     count: int
@@ -80,18 +80,21 @@ class Spread:
         """Let one pass; it is only read if it is held."""
         if self.seen % self.step == 0:
             self.held.append((name, read()))
-            if len(self.held) > 4 * self.count:
-                del self.held[1::2]
+            if len(self.held) > 8 * self.count:
+                self.held = self.ordered()[::2]
                 self.step *= 2
         self.seen += 1
 
     def chosen(self) -> list[tuple[str, bytes]]:
-        """At most `count` of them, by the number that each is named after."""
-        n = len(self.held)
-        ordered = sorted(self.held, key=lambda pair: _natural(pair[0]))
+        """At most `count` of them."""
+        n, held = len(self.held), self.ordered()
         if n <= self.count:
-            return ordered
-        return [ordered[(2 * i + 1) * n // (2 * self.count)] for i in range(self.count)]
+            return held
+        return [held[(2 * i + 1) * n // (2 * self.count)] for i in range(self.count)]
+
+    def ordered(self) -> list[tuple[str, bytes]]:
+        """What is held, by the numbers that the frames are named after."""
+        return sorted(self.held, key=lambda pair: _natural(pair[0]))
 
 
 def read(folder: Path | None, cache: Path, frames: int = FRAMES) -> list[Record]:
@@ -121,7 +124,8 @@ def read(folder: Path | None, cache: Path, frames: int = FRAMES) -> list[Record]
     done = len(shards) - len(waiting)
     bar = tqdm(waiting, desc="shards", initial=done, total=len(shards), disable=not waiting)
     for number, shard in enumerate(bar, start=done):
-        keep(shard, root, frames, so_far=f"; {number} of {len(shards)} shards are done and stay so")
+        kept = f"; {number} of {len(shards)} shards are done and stay so" if number else ""
+        keep(shard, root, frames, so_far=kept)
     return _records(root, shards)
 
 
