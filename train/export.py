@@ -24,7 +24,7 @@ from .data import find_faces
 from .evaluate import FLAGGED, MISSED, calibrate
 from .finetune import load_recipe
 from .scores import predict
-from .sets import generated
+from .sets import choose
 from .sources import add_data_arguments, read_data
 
 LICENCE = "Apache-2.0"
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     checkpoints.save(root / card.name, network, card)
 
     model = checkpoints.load(card.name)
-    val = [r for r in records if r.split == "val" and generated(r)]
+    val = choose(records, "val")
     detector = open_detector(args.detector)
     faces = find_faces(val, detector, Path("runs") / f"faces-{detector.name}.json")
     val, logits = predict(model, val, faces)

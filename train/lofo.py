@@ -35,7 +35,7 @@ from .metrics import Array, auc_interval, wilson
 from .probe import Probe, add_probe_arguments
 from .recipes import Recipe
 from .scores import predict
-from .sets import generated
+from .sets import choose
 from .sources import Record, SourceError, add_data_arguments, fingerprint, read_data
 from .store import read_json, rounded, write_json
 
@@ -79,14 +79,15 @@ def leave_out(records: Sequence[Record], label: int, family: str, train: Train) 
             "flagged": wilson(int((score(held) > threshold).sum()), len(held)),
         }
     against = [r for r in records if r.split == "test" and r.label == 0]
-    if not generated(held[0]):  # swaps, against what they were made from
+    swaps = held[0].kind == "swap"
+    if swaps:  # swaps, against what they were made from
         sources = {r.source for r in held}
         against = [r for r in against if r.source in sources]
     both = [*held, *against]
     logits = score(both)
     labels = np.array([r.label for r in both])
     return {
-        "kind": "swaps" if not generated(held[0]) else "fakes",
+        "kind": "swaps" if swaps else "fakes",
         "auc": auc_interval(labels, logits, [r.group for r in both], seed=SEED),
         "caught": wilson(int((logits[labels == 1] > threshold).sum()), len(held)),
         "photographs": len(against),
@@ -165,7 +166,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.probe:
         name = f"probe-{args.backbone}"
         probe = Probe(args.backbone, args.probe, faces)
-        val = [r for r in usable if r.split == "val" and generated(r)]
+        val = choose(usable, "val")
         strength = probe.choose_strength([r for r in usable if r.split == "train"], val)
         train = by_probe(probe, strength)
         title, what = probe.title, {"strength": strength, "weights": args.probe.name}

@@ -28,8 +28,8 @@ from .data import Faces, FaceSet, find_faces, loader
 from .evaluate import SEED, Scored, calibrate, measure
 from .finetune import initialise
 from .metrics import Array
-from .scores import BATCH, compiled
-from .sets import SETS, check_classes, choose, generated
+from .scores import BATCH, FEW, compiled
+from .sets import SETS, check_classes, choose
 from .sources import Record, add_data_arguments, fingerprint, read_data
 from .store import write_json
 
@@ -73,7 +73,8 @@ class Probe:
         """Of the clean faces, float32 (N, D); every record must have one."""
         missing = [r for r in records if r.sha256 not in self.known]
         if missing:
-            run = compiled(self.network, self.how.size) or (lambda x: self.network(x).numpy())
+            quick = compiled(self.network, self.how.size) if len(missing) >= FEW else None
+            run = quick or (lambda x: self.network(x).numpy())
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
             bar = tqdm(batches, total=-(-len(missing) // BATCH), desc="frozen features")
             rows = np.concatenate([run(x) for x, _ in bar])
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     usable = [r for r in records if r.sha256 in faces]
     train = [r for r in usable if r.split == "train"]
-    val = [r for r in usable if r.split == "val" and generated(r)]
+    val = choose(usable, "val")
     probe = Probe(args.backbone, args.weights, faces)
     strength = probe.choose_strength(train, val)
     fitted = probe.fit(train, strength)

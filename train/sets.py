@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .data import only
+from .records import without_swaps
 from .sources import Record, SourceError
 
 TITLES = {
@@ -21,19 +22,14 @@ SETS = tuple(TITLES)
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
 
 
-def generated(record: Record) -> bool:
-    """Photographs, and fakes that are wholly generated or edited: all but face swaps."""
-    return record.kind != "swap"
-
-
 def choose(records: Sequence[Record], name: str) -> list[Record]:
     """The records of one of `SETS`.
 
-    val and test hold all photographs of their split against generated and edited faces; pair_140k
-    the test split of the two sources that '140k Real and Fake Faces' consists of; swaps the test
-    split's swaps against photographs of the same source; wilddeepfake the whole test split of that
-    data set; wild_* the fakes of test_wild of one kind
-    against its photographs.
+    val and test hold all photographs of their split against generated and edited faces, or against
+    swaps where there is nothing else; pair_140k the test split of the two sources that '140k Real
+    and Fake Faces' consists of; swaps the test split's swaps against photographs of the same
+    source; wilddeepfake the whole test split of that data set; wild_* the fakes of test_wild of one
+    kind against its photographs.
     """
     if name == "pair_140k":
         return only(choose(records, "test"), PAIR)
@@ -49,7 +45,7 @@ def choose(records: Sequence[Record], name: str) -> list[Record]:
             for r in records
             if r.split == "test_wild" and (r.label == 0 or (r.kind == "swap") == swaps)
         ]
-    return [r for r in records if r.split == name and generated(r)]
+    return without_swaps([r for r in records if r.split == name])
 
 
 def check_classes(records: Iterable[Record], name: str) -> None:
