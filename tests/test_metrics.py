@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 from train.metrics import (
     accuracy,
     auc_interval,
     balanced_accuracy,
+    fit_offset,
+    fit_temperature,
     reliability,
     risk_coverage,
     thresholds_curve,
@@ -89,6 +92,17 @@ def test_reliability_is_scikit_learns(case):
     assert true == pytest.approx(theirs[0])
     assert promised == pytest.approx(theirs[1])
     assert count.sum() == inside.sum()
+
+
+def test_offset_and_temperature_are_scikit_learns_logistic_regression():
+    rng = np.random.default_rng(2)
+    labels = (rng.random(4000) < 0.35).astype(int)
+    logits = rng.normal(np.where(labels == 1, 3.0, -1.5), 2.5)
+    offset = fit_offset(labels, logits)
+    temperature = fit_temperature(labels, logits + offset)
+    theirs = LogisticRegression(C=1e9).fit(logits[:, None], labels)
+    assert 1 / temperature == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+    assert offset / temperature == pytest.approx(theirs.intercept_[0], abs=1e-3)
 
 
 def test_risk_against_coverage_of_a_known_case():

@@ -36,7 +36,8 @@ STYLE = {
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 7,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -154,7 +155,8 @@ def risk(scored: Mapping[str, Scored], title: str) -> Figure:
             axes.plot(answered.mean(), share, "o", ms=5, color=line.get_color())
     axes.set(
         xlim=(0, 1), ylim=(0, None), xlabel="share of pictures answered (the rest is unsure)",
-        ylabel="share of answers that are wrong", title=f"{title}: risk against coverage",
+        ylabel="share of answers that are wrong",
+        title=f"{title}: risk against coverage; dots: the shipped thresholds",
     )  # fmt: skip
     axes.legend(loc="upper left")
     return figure
