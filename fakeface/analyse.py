@@ -17,6 +17,7 @@ from . import images, quality
 from .engine import Model
 from .faces import Detector, judgeable
 from .preprocess import face_region
+from .provenance import find
 from .stability import COPIES, settle, variants
 from .types import (
     RGB,
@@ -24,7 +25,6 @@ from .types import (
     Box,
     Face,
     FaceReport,
-    Finding,
     FloatArray,
     Heatmap,
     ImageError,
@@ -96,7 +96,7 @@ def analyse(
         detector=detector.name,
         models=tuple(model.name for model in models),
         faces=faces,
-        provenance=_provenance(data) if provenance else (),
+        provenance=find(data) if provenance else (),
         judges=tuple(
             Judge(m.name, m.sha256, m.calibration.real_below, m.calibration.fake_above)
             for m in models
@@ -222,12 +222,6 @@ def _explain(
             region = face_region(box, width, height, model.preprocessing.margin)
             out.append(Heatmap(model.name, region, values, *numbers))
     return out
-
-
-def _provenance(data: bytes) -> tuple[Finding, ...]:
-    from .provenance import find  # here, since c2pa takes its time to import
-
-    return find(data)
 
 
 def _now() -> str:

@@ -37,9 +37,9 @@ class Copy:
 
 
 # The first two leave small pictures their size, so the third takes detail from those too. Of 1,000
-# faces of val, all in pictures of 512 px at most, they flip the light model's verdict on 0, 1 and 3;
+# faces of val, in pictures of at most 512 px, they flip the light model's verdict on 0, 1 and 3;
 # JPEG quality 75 at the same size flips none. To enlarge the third again would add nothing, for it
-# would be resized once more on its way into the network.
+# is resized once more on its way into the network.
 COPIES = (
     Copy("JPEG quality 60, at most 768 px", 60, 768),
     Copy("JPEG quality 40, at most 512 px", 40, 512),

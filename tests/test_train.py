@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import hashlib
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from fakeface import checkpoints, images
 from fakeface.backbones import build
+from fakeface.faces import Haar
 from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
-from train import finetune
+from train import finetune, reference
 from train.augment import Augmentation, augment, jitter
 from train.data import draw
 from train.recipes import Phase, Recipe
@@ -237,3 +240,40 @@ def test_every_recipe_can_be_loaded_and_names_stages_that_exist():
         recipe = finetune.load_recipe(name)
         stages = [phase.stages for phase in recipe.phases]
         assert stages == sorted(stages) and stages[-1] <= 5
+
+
+# -- the reference ------------------------------------------------------------------------------
+
+
+def test_a_reference_is_of_train_and_its_distances_are_of_val(
+    untrained, portrait, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    photo = Image.open(BytesIO(portrait)).convert("RGB")
+    rows = []
+    for i in range(8):
+        path = tmp_path / f"{i}.png"
+        photo.crop((4 * i, 0, photo.width - 3 * i, photo.height - 9 * i)).save(path)
+        rows.append(
+            row(
+                file=path.name,
+                label="fake" if i % 2 else "real",
+                split=("train", "train", "train", "train", "train", "val", "val", "test")[i],
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+        )
+    manifest = write_manifest(tmp_path, rows)
+    reference.main(["untrained", "--data", str(manifest), "--detector", "haar", "--workers", "1"])
+    model = checkpoints.load("untrained", device="cpu")
+    own = model.reference
+    assert own is not None
+    assert own.directions.shape == (1280, 1), "five faces do not span more"
+    features = []
+    for i in range(8):
+        image = images.decode((tmp_path / f"{i}.png").read_bytes())
+        (face,) = Haar().detect(image)
+        features.append(model.forward(model.tensor(image, [face.box]))[1][0])
+    assert own.means[0] == pytest.approx(np.mean([features[i] for i in (0, 2, 4)], 0), abs=1e-4)
+    assert own.means[1] == pytest.approx(np.mean([features[i] for i in (1, 3)], 0), abs=1e-4)
+    wanted = sorted(own.distance(np.stack([features[5], features[6]])))
+    assert own.distances == pytest.approx(wanted, rel=1e-2)
