@@ -128,6 +128,26 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
     assert said("heatmap points into the blended region") == (0.85, "met")
 
 
+def test_the_matrix_keeps_data_sets_apart(made):
+    training = {"pictures": 10, "photographs": 4, "families_of_fakes": ["gan"]}
+    pair = {"title": "Pair alone", "training": training, "data": "one", "sets": {
+        "test": {"auc": auc(0.8)}, "swaps": {"auc": auc(0.6)}}}  # fmt: skip
+    many = {**training, "families_of_fakes": ["a", "b", "c", "d"]}
+    cards = tuple(dataclasses.replace(c, training=many) for c in made.cards)
+    metrics = {name: {**m, "data": "one"} for name, m in made.metrics.items()}
+    elsewhere = {**pair, "title": "x", "data": "two", "sets": {"test": {"auc": auc(0.7)}}}
+    experiments = {"pair": pair, "x": elsewhere}
+    text = results.matrix(
+        dataclasses.replace(made, cards=cards, metrics=metrics, experiments=experiments)
+    )
+    first, second = text.split("Data two:")
+    line = "| Pair alone (`pair`) | 4 photographs, 6 fakes (gan) | 0.800 (0.790 to 0.810) | 0.600"
+    assert line in first
+    assert "| First | 4 photographs, 6 fakes (4 families) | 0.985" in first
+    assert "| `x` | 4 photographs, 6 fakes (gan) | 0.700 (0.690 to 0.710) |" in second
+    assert "DFDC" in first and "DFDC" not in second
+
+
 def test_a_goal_that_was_not_measured_is_not_met(made):
     assert Goal("x", 0.9, None).gap() == ""
     (line,) = [row for row in results.goals(made).splitlines() if "unseen sources" in row]

@@ -199,7 +199,7 @@ def settled(all_of: Stored) -> str:
 
 
 def matrix(all_of: Stored) -> str:
-    """Training data against test set: AUC, a row a model."""
+    """Training data against test set: AUC, a row a model; a table for each data set measured on."""
     rows: list[tuple[str, str, Mapping[str, Any]]] = []
     for card in all_of.cards:
         rows.append((card.title, _trained_on(card.training), all_of.metrics[card.name]))
@@ -207,14 +207,21 @@ def matrix(all_of: Stored) -> str:
         title = f"{found['title']} (`{name}`)" if found["title"] != name else f"`{name}`"
         rows.append((title, _trained_on(found["training"]), found))
     if all_of.probe:
-        rows.append((all_of.probe["title"], "the pool", all_of.probe))
+        rows.append((all_of.probe["title"], "all of train", all_of.probe))
     if all_of.baseline:
-        rows.append(("metadata alone", "the pool", all_of.baseline))
-    names = [n for n in TITLES if n != "val" and any(n in r.get("sets", {}) for _, _, r in rows)]
-    return table(
-        ["model", "trained on", *(TITLES[name].split(":")[0] for name in names)],
-        [[title, on, *(auc_of(r, name) for name in names)] for title, on, r in rows],
-    )
+        rows.append(("metadata alone", "all of train", all_of.baseline))
+    tables = []
+    for data in dict.fromkeys(results.get("data") for *_, results in rows):
+        own = [row for row in rows if row[2].get("data") == data]
+        names = [n for n in TITLES if n != "val" and any(n in r.get("sets", {}) for *_, r in own)]
+        tables.append(
+            f"Data {data}:\n\n"
+            + table(
+                ["model", "trained on", *(TITLES[name].split(":")[0] for name in names)],
+                [[title, on, *(auc_of(r, name) for name in names)] for title, on, r in own],
+            )
+        )
+    return "\n".join(tables)
 
 
 def _trained_on(training: Mapping[str, Any]) -> str:
