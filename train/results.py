@@ -248,6 +248,10 @@ def lofo(all_of: Stored) -> str:
              *(cell(found["families"][f]) if f in found["families"] else "" for found in runs)]
             for f, r in names.items()
         ]  # fmt: skip
+        if "fakes" in kinds:
+            means = [found["summary"].get("auc_mean") for found in runs]
+            cells = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            rows.append(["mean, without swaps", "", *cells])
         parts.append(table([title, "n", *(found["title"] for found in runs)], rows))
     commands = "\n".join(found["command"] for found in runs)
     return "\n".join(parts) + f"\n```\n{commands}\n```\n"

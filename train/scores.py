@@ -158,7 +158,7 @@ def score(
         if len(known) > before:
             boxes.parent.mkdir(parents=True, exist_ok=True)
             part = boxes.with_suffix(".part")
-            part.write_text(json.dumps(known))
+            part.write_text(json.dumps(dict(known)))
             part.replace(boxes)
 
 
