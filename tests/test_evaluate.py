@@ -51,6 +51,7 @@ def pool() -> list[Record]:
         record("clip", source="dfdc"),
         record("swap", source="dfdc", label=1, kind="swap"),
         record("val photo", split="val"),
+        record("val fake", split="val", **fake),
         record("val swap", split="val", label=1, kind="swap"),
         record("stranger", split="test_wild"),
         record("headshot", split="test_wild", **fake),
@@ -63,7 +64,7 @@ def pool() -> list[Record]:
 @pytest.mark.parametrize(
     ("name", "held"),
     [
-        ("val", ["val photo"]),
+        ("val", ["val photo", "val fake"]),
         ("test", ["photo", "stylegan", "flux", "clip", "frame"]),
         ("pair_140k", ["photo", "stylegan"]),
         ("swaps", ["clip", "swap"]),
@@ -75,6 +76,11 @@ def pool() -> list[Record]:
 )
 def test_each_set_holds_what_it_says(pool, name, held):
     assert [r.path.name for r in choose(pool, name)] == held
+
+
+def test_swaps_are_val_where_there_are_no_other_fakes(pool):
+    rest = [r for r in pool if r.path.name != "val fake"]
+    assert [r.path.name for r in choose(rest, "val")] == ["val photo", "val swap"]
 
 
 def test_every_set_was_looked_at():
