@@ -40,7 +40,7 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
-from .data import Faces, FaceSet, blended, draw, find_faces, loader
+from .data import Faces, FaceSet, blended, draw, find_faces, loader, only
 from .distil import Teacher
 from .recipes import Phase, Recipe
 from .records import without_swaps
@@ -442,6 +442,7 @@ def describe(
         "command": f"python -m train.finetune {args.recipe} --data "
         + " ".join(short(spec) for spec in args.data)
         + f" --init {init if before.exists() else init.name}"
+        + (f" --only {' '.join(args.only)}" if args.only else "")
         + (f" --teacher {args.teacher}" if args.teacher else ""),
         "seed": recipe.seed,
         "recipe": dataclasses.asdict(recipe),
@@ -466,6 +467,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
+    parser.add_argument("--only", nargs="+", metavar="SOURCE", help="learn from these alone")
     parser.add_argument("--teacher", type=Path, help="the folder of a finished run to learn from")
     parser.add_argument("--run", type=Path, help="its folder (default runs/RECIPE)")
     parser.add_argument("--workers", type=int, default=2)
@@ -480,6 +482,8 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     records = [r for r in read_data(args) if r.split in ("train", "val")]
+    if args.only:
+        records = only(records, args.only)
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     accelerator = Accelerator(cpu=args.device == "cpu")
