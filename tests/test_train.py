@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 import safetensors.torch
 import torch
 from accelerate import Accelerator
+from PIL import Image
 
 from fakeface import checkpoints, images
 from fakeface.backbones import build
 from fakeface.faces import Haar
 from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
-from tests.pools import TINY, record, tiny_pool
+from tests.pools import TINY, record, row, tiny_pool, write_manifest
 from train import finetune, reference
 from train.augment import Augmentation, augment, jitter
 from train.data import draw
