@@ -22,7 +22,7 @@ from tests.pools import TINY, tiny_pool
 from train import finetune
 from train.blend import self_blend
 from train.data import FaceSet, blended, draw
-from train.distil import Teacher
+from train.distil import Teacher, shrink
 from train.recipes import Recipe
 from train.schedule import open_stages, parameter_groups
 from train.sources import read_manifest
@@ -193,14 +193,14 @@ def test_a_widened_network_computes_what_the_small_one_did():
 def test_a_student_comes_nearer_to_its_teacher(pool):
     torch.manual_seed(0)
     student, network = build("resnet18").train(), random_network("mobilenetv2_100")
-    teacher = Teacher(network, BACKBONES["mobilenetv2_100"], student, BACKBONES["resnet18"])
+    teacher = Teacher(network, BACKBONES["mobilenetv2_100"], student, BACKBONES["resnet18"], 96)
     assert {k.split(".")[0] for k in teacher.state_dict()} == {"maps"}
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    x = torch.randn(8, 3, 64, 64)
+    x = torch.randn(8, 3, 96, 96)
     optimizer = torch.optim.AdamW([*student.parameters(), *teacher.parameters()], lr=2e-3)
     losses = []
     for _ in range(12):
-        loss = teacher(x, student(x).flatten())
+        loss = teacher(x, student(shrink(x, 64)).flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -209,11 +209,19 @@ def test_a_student_comes_nearer_to_its_teacher(pool):
     assert not moved(network, before)
 
 
+def test_a_student_is_shown_a_smaller_copy():
+    x = torch.arange(8.0).expand(1, 3, 8, 8).contiguous()
+    assert shrink(x, 8) is x
+    small = shrink(x, 4)
+    assert small.shape == (1, 3, 4, 4)
+    assert torch.allclose(small[..., 1:3], torch.tensor([2.5, 4.5]), atol=0.05)
+
+
 def test_a_teacher_must_see_the_same_tensor():
     student = build("resnet18")
     other = dataclasses.replace(BACKBONES["resnet18"], mean=(0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="same tensor"):
-        Teacher(build("resnet18"), other, student, BACKBONES["resnet18"])
+        Teacher(build("resnet18"), other, student, BACKBONES["resnet18"], 64)
 
 
 # -- several processes ----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class Teacher(nn.Module):
         backbone: the teacher's.
         student: the network to teach; its feature maps are read by hooks.
         student_backbone: the student's; its mean and std must be those of the teacher.
+        size: side of the teacher's input, in pixels.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Teacher(nn.Module):
         backbone: Backbone,
         student: nn.Module,
         student_backbone: Backbone,
+        size: int,
     ) -> None:
         super().__init__()
+        self.size = size
         if (backbone.mean, backbone.std) != (student_backbone.mean, student_backbone.std):
             raise ValueError("teacher and student must be fed the same tensor")
         self._network = [network.eval().requires_grad_(False)]  # a list, so that it is not saved
@@ -54,8 +57,9 @@ class Teacher(nn.Module):
         """How far the student is from the teacher, on the batch that it was just given.
 
         Args:
-            x: the student's input, (N, 3, S, S).
-            logits: what it said, (N,).
+            x: the teacher's input, (N, 3, size, size), of which the student was given a smaller
+                copy; see `shrink`.
+            logits: what the student said, (N,).
         """
         with torch.no_grad():
             target = self._network[0](x).float().flatten().sigmoid()
@@ -70,6 +74,15 @@ class Teacher(nn.Module):
             # 1 where nothing is explained; dead channels of the teacher count as none.
             loss = loss + mse_loss(given, wanted) / len(self.maps)
         return loss
+
+
+def shrink(x: torch.Tensor, size: int) -> torch.Tensor:
+    """A batch (N, 3, S, S) at a side of `size`, for a student smaller than its teacher."""
+    if x.shape[-1] == size:
+        return x
+    return interpolate(x, (size, size), mode="bicubic", antialias=True).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def watch(network: nn.Module, backbone: Backbone) -> dict[str, torch.Tensor]:

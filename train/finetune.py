@@ -41,7 +41,7 @@ from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
 from .data import Faces, FaceSet, blended, draw, find_faces, loader, only
-from .distil import Teacher
+from .distil import Teacher, shrink
 from .recipes import Phase, Recipe
 from .records import without_swaps
 from .schedule import open_stages, parameter_groups
@@ -291,7 +291,7 @@ class Run:
             if recipe.mixup:
                 x, y = mix(x, y, recipe.mixup, rng)
             with self.precision():
-                logits = network(x).float().flatten()
+                logits = network(shrink(x, recipe.size)).float().flatten()
                 loss = binary_cross_entropy_with_logits(logits, y)
                 if self.teacher:
                     hints = self.teacher(x, logits)
@@ -352,10 +352,11 @@ class Run:
         """The faces of one epoch: a function of the seed, the phase and the epoch alone."""
         seed = (self.recipe.seed, phase, epoch)
         share = self.recipe.blend_share
+        # A teacher sees each face as large as it learnt to; the student gets a smaller copy.
+        size = self.teacher.size if self.teacher and phase else self.recipe.size
+        how = dataclasses.replace(self.how, size=size)
         records = draw(self.train, count, self.recipe.swap_share, seed, share)
-        return FaceSet(
-            records, self.faces, self.how, self.recipe.augmentation, seed, blended(share)
-        )
+        return FaceSet(records, self.faces, how, self.recipe.augmentation, seed, blended(share))
 
     def precision(self) -> torch.autocast:
         """bfloat16 where it is quick; parameters stay in full precision."""
@@ -420,10 +421,11 @@ def initialise(model: nn.Module, backbone: str, init: str) -> None:
 
 def teach(run: Run, folder: Path) -> Teacher:
     """The finished run in `folder` as the teacher of this one."""
-    backbone = BACKBONES[json.loads((folder / "run.json").read_text())["recipe"]["backbone"]]
+    recipe = json.loads((folder / "run.json").read_text())["recipe"]
+    backbone = BACKBONES[recipe["backbone"]]
     network = build(backbone.name).to(run.device)
     network.load_state_dict(safetensors.torch.load_file(folder / "best.safetensors"))
-    return Teacher(network, backbone, run.model, run.backbone)
+    return Teacher(network, backbone, run.model, run.backbone, recipe["size"])
 
 
 def load_recipe(name: str) -> Recipe:

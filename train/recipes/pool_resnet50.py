@@ -1,0 +1,14 @@
+"""ResNet-50 on the pool, widened from what `pool_resnet18_taught` made, with a teacher."""
+
+from . import Phase, Recipe
+
+RECIPE = Recipe(
+    backbone="resnet50",
+    size=160,
+    samples=6000,
+    phases=(
+        Phase("last stage", stages=1, epochs=1, lr=2e-4),
+        Phase("all layers", stages=5, epochs=4, lr=4e-4),
+    ),
+    seed=2,
+)
