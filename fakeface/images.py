@@ -3,7 +3,8 @@
 The first bytes say what a file is, its name is never trusted, and exactly one of Pillow's parsers
 sees it. That parser is called directly and not through `Image.open`, whose one guard is
 `Image.MAX_IMAGE_PIXELS`, a global that every thread and library shares: here the size that the
-header declares is checked before a pixel is decoded.
+header declares is checked before a pixel is decoded. Nor does Pillow see EXIF data, or the
+directory of a TIFF, before their tags are known to be of moderate size, for it copies every one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import importlib
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast
@@ -27,7 +27,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from . import types
+from . import metadata, types
 from .types import RGB
 
 MAX_BYTES: Final = 32 * 2**20
@@ -35,6 +35,8 @@ MAX_PIXELS: Final = 64_000_000
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")  # MPO is a JPEG too
 
 _TOO_MANY_BYTES = f"This file is larger than {MAX_BYTES >> 20} MiB; save a smaller copy."
+_MAX_SEGMENTS: Final = 100  # of EXIF data in a JPEG, which Pillow joins one by one
+_SWOLLEN = "This file's metadata would fill the memory; save the picture again without it."
 _LIMIT = f"make a copy below the limit of {MAX_PIXELS // 10**6} megapixels."
 
 
@@ -100,6 +102,34 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
+class _Jpeg(JpegImageFile):
+    """A JPEG, whose opener asks for the EXIF data already: for the resolution."""
+
+    def getexif(self) -> Image.Exif:
+        _check_exif(self.info)
+        return super().getexif()
+
+
+def _jpeg(stream: BytesIO) -> Image.Image:
+    if stream.getvalue().count(b"Exif\0\0") > _MAX_SEGMENTS:
+        raise types.DamagedImage(_SWOLLEN)
+    return _Jpeg(stream)
+
+
+def _avif(stream: BytesIO) -> Image.Image:
+    # Pillow's opener parses the EXIF data, so libavif, which finds them, is asked for them before.
+    libavif = importlib.import_module("PIL._avif")
+    *_, exif, _, _ = libavif.AvifDecoder(stream.getvalue(), "auto", 1).get_info()
+    _check_exif({"exif": exif})
+    return AvifImageFile(stream)
+
+
+def _tiff(stream: BytesIO) -> Image.Image:
+    if metadata.swells(stream.getvalue()):
+        raise types.DamagedImage(_SWOLLEN)
+    return TiffImageFile(stream)
+
+
 def _heif(stream: BytesIO) -> Image.Image:
     try:
         pi_heif = importlib.import_module("pi_heif")
@@ -113,14 +143,14 @@ def _heif(stream: BytesIO) -> Image.Image:
 # The first pattern that the beginning of a file matches decides; without a reader it is refused.
 _KINDS: Final[tuple[tuple[bytes, str, Callable[[BytesIO], Image.Image] | None], ...]] = (
     (rb"II\*\0.{4}CR|.{4}ftypcrx |FUJIFILM|II(RO|RS|U\0)", "a camera raw file", None),
-    (rb"\xff\xd8\xff", "JPEG", JpegImageFile),
+    (rb"\xff\xd8\xff", "JPEG", _jpeg),
     (rb"\x89PNG\r\n\x1a\n", "PNG", PngImageFile),
     (rb"RIFF.{4}WEBP", "WebP", WebPImageFile),
-    (rb".{4}ftyp(.{4}){0,15}?avi[fs]", "AVIF", AvifImageFile),
+    (rb".{4}ftyp(.{4}){0,15}?avi[fs]", "AVIF", _avif),
     (rb".{4}ftyp(.{4}){0,15}?(hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC", _heif),
     (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP", BmpImageFile),
     (rb"GIF8[79]a", "GIF", GifImageFile),
-    (rb"II[*+]\0|MM\0[*+]", "TIFF", TiffImageFile),
+    (rb"II[*+]\0|MM\0[*+]", "TIFF", _tiff),
     (rb"%PDF-", "a PDF document", None),
     (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a ZIP archive or an Office document", None),
     (rb"Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|\x1f\x8b|BZh[1-9]|\xfd7zXZ", "an archive", None),
@@ -188,11 +218,33 @@ def _deep_grey(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8, of a picture that is loaded; 1 where there is none."""
-    with suppress(Exception):  # damaged metadata is no reason to refuse an intact picture
+    """The EXIF orientation, 1 to 8, of a picture that is loaded; 1 where there is none.
+
+    Raises:
+        DamagedImage: the EXIF data would fill the memory.
+    """
+    try:
+        _check_exif(image.info)
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
         return int(value) if value in range(1, 9) else 1
-    return 1
+    except types.ImageError:
+        raise
+    except Exception:  # damaged metadata is no reason to refuse an intact picture
+        return 1
+
+
+def _check_exif(info: dict[Any, Any]) -> None:
+    """Refuses EXIF data of too many bytes, as they stand where Pillow's `getexif` takes them.
+
+    The file itself does not tell: of several chunks or segments, some join, some replace others,
+    some lie where only Pillow finds them.
+    """
+    profile = info.get("Raw profile type exif")
+    if "exif" not in info and isinstance(profile, str):
+        # Pillow would split it, and a list of millions of lines takes far more room than they do.
+        info["exif"] = bytes.fromhex("".join(profile.split("\n", 3)[3:]))
+    if metadata.swells(info.get("exif") or b""):
+        raise types.DamagedImage(_SWOLLEN)
 
 
 def _upright(rgb: RGB, orientation: int) -> RGB:

@@ -7,8 +7,11 @@ import io
 import random
 import struct
 import sys
+import time
+import tracemalloc
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -568,6 +571,196 @@ def test_flipped_bytes_never_raise_anything_else(name: str) -> None:
         assert rgb.ndim == 3
         assert rgb.shape[2] == 3
         assert rgb.size > 0
+
+
+# Metadata that would fill the memory
+
+MIB = 2**20
+IEND = png_chunk(b"IEND", b"")
+
+
+def entry(tag: int, kind: int, count: int, value: int, big: bool = False) -> bytes:
+    return struct.pack("<HHQQ" if big else "<HHII", tag, kind, count, value)
+
+
+def directory(entries: list[bytes], big: bool = False) -> bytes:
+    return struct.pack("<Q" if big else "<H", len(entries)) + b"".join(entries) + bytes(8)
+
+
+def header(start: int, big: bool = False) -> bytes:
+    if big:
+        return struct.pack("<2sHHHQ", b"II", 43, 8, 0, start)
+    return struct.pack("<2sHI", b"II", 42, start)
+
+
+def overlapping(tags: int, size: int, kind: int = 7, unit: int = 1, first: int = 0x0112) -> bytes:
+    """EXIF data of some tags, the orientation first, that all point to the same bytes."""
+    entries = [entry(tag, kind, size // unit, 8) for tag in range(first, first + tags)]
+    return header(8) + directory(entries) + bytes(size)
+
+
+def grey_tiff(extra: list[bytes], tail: bytes = b"", big: bool = False) -> bytes:
+    """A TIFF of one black pixel, at its end, and more tags; `tail` is at 16."""
+    start = 16 + len(tail)
+    pixel = start + (8 + 20 * (8 + len(extra)) if big else 2 + 12 * (8 + len(extra))) + 8
+    tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: pixel, 278: 1, 279: 1}
+    entries = [entry(tag, 4, 1, value, big) for tag, value in tags.items()]
+    body = header(start, big).ljust(16, b"\0") + tail
+    return body + directory(entries + extra, big) + b"\0"
+
+
+def same_bytes(big: bool = False) -> list[bytes]:
+    return [entry(tag, 7, 2 * MIB, 16, big) for tag in range(1000, 1100)]
+
+
+def with_segments(*bodies: bytes) -> bytes:
+    parts = (struct.pack(">HH", 0xFFE1, len(body) + 8) + b"Exif\0\0" + body for body in bodies)
+    return SAMPLES["JPEG"][:2] + b"".join(parts) + SAMPLES["JPEG"][2:]
+
+
+def pieces(data: bytes, size: int = 65_000) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def png_with(kind: bytes, body: bytes) -> bytes:
+    return png(1, 1, 8, 0, b"\0\0", png_chunk(kind, body))
+
+
+def heic_with(exif: bytes) -> bytes:
+    """HEIC with an item of EXIF data, in a box of its own at the end."""
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        body = b"".join(parts)
+        return struct.pack(">I4s", len(body) + 8, kind) + body
+
+    item = box(b"infe", b"\2\0\0\0\0\2\0\0Exif\0")
+    link = box(b"iref", bytes(4), box(b"cdsc", struct.pack(">HHH", 2, 1, 1)))
+    grown = len(item) + len(link) + 18
+    body = b"\0\0\0\0" + exif
+    place = struct.pack(">HHIHII", 2, 0, len(HEIC) + grown + 8, 1, 0, len(body))
+    data = HEIC
+    at = data.index(b"iloc") + 4 + 6
+    first = bytearray(data[at : at + 20])  # how many items, and the first
+    struct.pack_into(">H", first, 0, 2)
+    struct.pack_into(">I", first, 6, struct.unpack_from(">I", first, 6)[0] + grown)
+    data = data[:at] + first + place + data[at + 20 :]
+    at = data.index(b"iinf") + 8
+    data = data[:at] + b"\0\2" + data[at + 2 :]
+    at = data.index(b"pitm") - 4  # which follows the list of items
+    data = data[:at] + item + link + data[at:]
+    for name, more in ((b"meta", grown), (b"iloc", 18), (b"iinf", len(item))):
+        at = data.index(name) - 4
+        size = struct.unpack_from(">I", data, at)[0] + more
+        data = data[:at] + struct.pack(">I", size) + data[at + 4 :]
+    return data + box(b"mdat", body)
+
+
+def profile(exif: bytes) -> bytes:
+    return f"\nexif\n{len(exif)}\n{exif.hex()}".encode()
+
+
+WIDE = overlapping(100, 2 * MIB)
+NARROW = overlapping(3000, 28_000)  # small enough for one segment
+SWOLLEN: dict[str, Callable[[], bytes]] = {
+    "png": lambda: png_with(b"eXIf", WIDE),
+    "png-prefixes": lambda: png_with(b"eXIf", b"Exif\0\0" * 3000 + overlapping(1, 2 * MIB)),
+    "png-text": lambda: png_with(b"tEXt", b"Raw profile type exif\0" + profile(WIDE)),
+    "png-zipped": lambda: png_with(
+        b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile(NARROW))
+    ),
+    "png-exif-text": lambda: png_with(b"tEXt", b"exif\0" + WIDE),
+    "png-after-the-pixels": lambda: SAMPLES["PNG"][:-12] + png_chunk(b"eXIf", WIDE) + IEND,
+    "png-replaced": lambda: png_with(b"eXIf", b"II*\0")[:-12] + png_chunk(b"eXIf", WIDE) + IEND,
+    "png-rationals": lambda: png_with(b"eXIf", overlapping(1, 2 * MIB, 5, 8)),
+    "png-numbers": lambda: png_with(b"eXIf", overlapping(1, 2 * MIB, 3, 2)),
+    "jpeg": lambda: with_segments(NARROW),
+    "jpeg-segments": lambda: with_segments(*pieces(WIDE)),
+    "jpeg-junk": lambda: with_segments(b"", NARROW).replace(b"Exif\0\0", b"Exif\0\0junk", 1),
+    "webp": lambda: encode(flat(RED), "WEBP", exif=WIDE),
+    "avif": lambda: encode(flat(RED), "AVIF", exif=overlapping(3000, 28_000, first=1000)),
+    "heic": lambda: heic_with(WIDE),
+    "tiff": lambda: grey_tiff(same_bytes(), bytes(2 * MIB)),
+    "bigtiff": lambda: grey_tiff(same_bytes(big=True), bytes(2 * MIB), big=True),
+    "tiff-exif": lambda: grey_tiff(
+        [entry(0x8769, 4, 1, 16)], directory(same_bytes()) + bytes(2 * MIB)
+    ),
+    "tiff-gps": lambda: grey_tiff(
+        [entry(0x8825, 4, 1, 16)], directory([entry(2, 5, MIB // 4, 16)]) + bytes(2 * MIB)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SWOLLEN)
+def test_metadata_that_would_fill_the_memory_is_refused(name: str) -> None:
+    if name == "heic":
+        pytest.importorskip("pi_heif")
+    data = SWOLLEN[name]()
+    assert len(data) < 5 * MIB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedImage, match="metadata would fill the memory"):
+            decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 40 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png_with(b"eXIf", overlapping(15, 2 * MIB)),
+        png_with(b"tEXt", b"Raw profile type exif\0" + b"00\n" * 3 * MIB),
+        grey_tiff(same_bytes()[:15], bytes(2 * MIB)),
+    ],
+    ids=["png", "png-lines", "tiff"],
+)
+def test_what_is_not_refused_takes_little_memory(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert decode(data).tolist() == [[[0, 0, 0]]]
+        # Pillow keeps two copies of a TIFF's tags.
+        assert tracemalloc.get_traced_memory()[1] < 80 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_countless_segments_take_no_time() -> None:
+    begin = time.monotonic()
+    with pytest.raises(DamagedImage, match="metadata"):
+        decode(with_segments(*pieces(bytes(4 * MIB), 20)))
+    assert time.monotonic() - begin < 2
+
+
+def test_exif_data_in_two_segments_turn_the_picture() -> None:
+    turned = header(8) + directory([entry(0x0112, 3, 1, 6)]) + bytes(70_000)
+    assert decode(with_segments(*pieces(turned))).shape == (40, 24, 3)
+
+
+def test_the_profile_of_a_png_turns_the_picture() -> None:
+    text = b"Raw profile type exif\0" + profile(header(8) + directory([entry(0x0112, 3, 1, 6)]))
+    data = SAMPLES["PNG"][:-12] + png_chunk(b"tEXt", text) + IEND
+    assert decode(data).shape == (40, 24, 3)
+
+
+def test_heic_with_exif_data_opens() -> None:
+    pytest.importorskip("pi_heif")
+    exif = header(8) + directory([entry(0x927C, 7, 60_000, 40)]) + bytes(61_000)
+    assert np.array_equal(decode(heic_with(exif)), decode(HEIC))
+
+
+def test_a_camera_s_notes_and_a_tiff_of_many_strips_open() -> None:
+    notes = Image.Exif()
+    notes.get_ifd(0x8769)[0x927C] = bytes(60_000)
+    notes.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
+    assert decode(encode(flat(RED), "JPEG", exif=notes)).shape == (16, 24, 3)
+    rows = 20_000
+    strips = struct.pack(f"<{2 * rows}I", *range(16, 16 + rows), *[1] * rows)
+    tags = {256: 1, 257: rows, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1}
+    entries = [entry(tag, 4, 1, value) for tag, value in tags.items()]
+    entries.insert(5, entry(273, 4, rows, 16 + rows))
+    entries.append(entry(279, 4, rows, 16 + 5 * rows))
+    body = header(16 + 9 * rows).ljust(16, b"\0") + b"\x64" * rows + strips
+    assert (decode(body + directory(entries)) == 100).all()
 
 
 # Side effects
