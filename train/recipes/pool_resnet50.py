@@ -5,10 +5,10 @@ from . import Phase, Recipe
 RECIPE = Recipe(
     backbone="resnet50",
     size=160,
-    samples=6000,
+    samples=5000,
     phases=(
         Phase("last stage", stages=1, epochs=1, lr=2e-4),
-        Phase("all layers", stages=5, epochs=4, lr=4e-4),
+        Phase("all layers", stages=5, epochs=3, lr=4e-4),
     ),
     seed=2,
 )
