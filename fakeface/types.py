@@ -18,7 +18,11 @@ Exceptions, each with a message of one sentence that says what is wrong and what
     │   ├── CheckpointMissing  no such model, or one of its files is absent
     │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
     │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
-    └── DetectorError          the face detector cannot be started
+    ├── DetectorError          the face detector cannot be started
+    └── FetchError             a picture cannot be fetched from its address
+        ├── AddressRefused     an address that is never opened: private, or not of the web
+        ├── FetchFailed        the server does not answer, or answers with an error
+        └── FetchTooLarge      more bytes than the limit
 """
 
 from __future__ import annotations
@@ -80,6 +84,22 @@ class CheckpointMismatch(CheckpointError):
 
 class DetectorError(FakefaceError):
     """The face detector cannot be started."""
+
+
+class FetchError(FakefaceError):
+    """A picture cannot be fetched from its address."""
+
+
+class AddressRefused(FetchError):
+    """An address that is never opened: a private one, or one that is not of the web."""
+
+
+class FetchFailed(FetchError):
+    """The server does not answer, answers too slowly, or answers with an error."""
+
+
+class FetchTooLarge(FetchError):
+    """The answer has more bytes than the limit."""
 
 
 class Verdict(StrEnum):
@@ -287,6 +307,28 @@ class Judge:
     sha256: str
     real_below: float
     fake_above: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One piece of evidence on where a file comes from, read from its metadata.
+
+    Attributes:
+        kind: where it was found: "c2pa", "iptc", "png" or "exif".
+        title: a short line for people.
+        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
+            control characters, but still a stranger's: whoever shows them escapes them.
+        says: what it speaks for, if it is true; "edited" is software that works on pictures.
+        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
+            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
+            "unsigned" what anybody can write.
+    """
+
+    kind: str
+    title: str
+    detail: str
+    says: Literal["ai", "camera", "edited", "unknown"]
+    trust: Literal["trusted", "valid", "invalid", "unsigned"]
 
 
 @dataclass(frozen=True, slots=True)
