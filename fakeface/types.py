@@ -235,25 +235,6 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One piece of evidence in the file itself; it never changes a score.
-
-    Attributes:
-        kind: where it stands, such as c2pa, exif, png or iptc.
-        title: for people, in a few words.
-        detail: a sentence or what was found, as it stands there; it may hold anything.
-        says: how the picture was made, by this piece.
-        trust: what its signature is worth; unsigned text can be written by anybody.
-    """
-
-    kind: str
-    title: str
-    detail: str
-    says: Literal["ai", "camera", "edited", "unknown"]
-    trust: Literal["trusted", "valid", "invalid", "unsigned"]
-
-
-@dataclass(frozen=True, slots=True)
 class Consensus:
     """What several models say together.
 
