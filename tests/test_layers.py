@@ -12,6 +12,8 @@ import fakeface
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
     "types",
+    "metadata",
+    "provenance",
     "images",
     "faces",
     "backbones",
