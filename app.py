@@ -61,14 +61,10 @@ def on_gpu(handler: Handler) -> Handler:
 
 
 @on_gpu
-def judge(
-    data: bytes, file: str, names: Sequence[str], *, explain: bool = False, faithful: bool = False
-) -> Analysis:
-    """What models say of one picture; a file that is no picture gets status unreadable."""
+def judge(data: bytes, file: str, names: Sequence[str], **options: Any) -> Analysis:
+    """What models say of one picture; see `analyse.analyse_bytes` for the options."""
     models, detector = tools(*names)
-    return analyse.analyse_bytes(
-        data, models=models, detector=detector, file=file, explain=explain, faithful=faithful
-    )
+    return analyse.analyse_bytes(data, models=models, detector=detector, file=file, **options)
 
 
 # What is sent to the page ---------------------------------------------------------------------
@@ -96,8 +92,8 @@ def discard(upload: Mapping[str, Any]) -> None:
 
 def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
     """The bytes and the name of an upload, or of what lies at an address on the web."""
-    if "url" in sent:
-        found = fetch.fetch(str(sent["url"]))
+    if "address" in sent:
+        found = fetch.fetch(str(sent["address"]))
         return found.data, found.name
     path, name = uploaded(sent)
     return images.read_bytes(path), name
@@ -134,15 +130,15 @@ def answered(
         sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
         discard(sent)
-    name = sent.get("orig_name") or sent.get("url")
+    name = sent.get("orig_name") or sent.get("address")
     return {"html": render(state="error", view=view, file=name, message=sentence)}
 
 
 def show_check(data: bytes, file: str, model: str, *, faithful: bool) -> dict[str, Any]:
     """The answer of the first tab, and the report to take along."""
     started = time.perf_counter()
-    analysis = judge(data, file, [model], explain=True, faithful=faithful)
-    image = decoded(analysis, data)
+    image = images.decode(data)
+    analysis = judge(data, file, [model], image=image, explain=True, faithful=faithful)
     cards = cards_of(analysis)
     return {
         "html": show(analysis, image, cards, started, view="check"),
@@ -166,17 +162,10 @@ def show_compare(data: bytes, file: str, names: Sequence[str]) -> dict[str, Any]
             problems.append(str(error))
     if not usable:
         raise FakefaceError(" ".join(problems) or "Choose at least one model to judge the photo.")
-    analysis = judge(data, file, usable, explain=True)
-    image = decoded(analysis, data)
+    image = images.decode(data)
+    analysis = judge(data, file, usable, image=image, explain=True)
     cards = cards_of(analysis)
     return {"html": show(analysis, image, cards, started, view="compare", problems=problems)}
-
-
-def decoded(analysis: Analysis, data: bytes) -> RGB:
-    """The picture of an analysis, or the reason why there is none."""
-    if analysis.status is Status.UNREADABLE:
-        raise ImageError(analysis.error)
-    return images.decode(data)
 
 
 def cards_of(analysis: Analysis) -> dict[str, checkpoints.Card]:
@@ -244,7 +233,7 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
 
 def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
     """One file of a batch: what the table shows of it, and its parts of the CSV and the JSON."""
-    analysis, thumbnail = judged_item(item, model)
+    analysis, image = judged_item(item, model)
     note = analysis.error or ""
     worst = analysis.worst(analysis.models[0])
     if worst and not worst.stable:
@@ -256,23 +245,23 @@ def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
         "p_fake": analysis.p_fake,
         "faces": len(analysis.faces),
         "note": note,
-        "thumbnail": thumbnail,
+        "thumbnail": "" if image is None else html_report.data_url(image, THUMBNAIL_SIDE),
         "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
         "json": report.to_dict(analysis),
     }
 
 
-def judged_item(item: batch.Item, model: str) -> tuple[Analysis, str]:
-    """What became of one file of a batch, and its thumbnail where it is a picture."""
+def judged_item(item: batch.Item, model: str) -> tuple[Analysis, RGB | None]:
+    """What became of one file of a batch, and its pixels where it is a picture."""
+    data = b""
     try:
         data = item.read()
+        image = images.decode(data)
     except ImageError as error:
-        name = model or checkpoints.default()
-        return Analysis(item.name, "", Status.UNREADABLE, models=(name,), error=str(error)), ""
-    analysis = judge(data, item.name, [model])
-    if analysis.status is Status.UNREADABLE:
-        return analysis, ""
-    return analysis, html_report.data_url(images.decode(data), THUMBNAIL_SIDE)
+        names = [model or checkpoints.default()]
+        sha256 = hashlib.sha256(data).hexdigest() if data else ""
+        return analyse.unreadable(item.name, error, models=names, sha256=sha256), None
+    return judge(data, item.name, [model], image=image), image
 
 
 def csv_header() -> str:
@@ -448,8 +437,9 @@ def make_report(picture: gr.FileData, models: list[str], faithful: bool = False)
     try:
         path, file = uploaded(dict(picture))
         data = images.read_bytes(path)
-        analysis = judge(data, file, models or [""], explain=True, faithful=faithful)
-        page = html_report.to_html(analysis, decoded(analysis, data), cards_of(analysis))
+        image = images.decode(data)
+        analysis = judge(data, file, models or [""], image=image, explain=True, faithful=faithful)
+        page = html_report.to_html(analysis, image, cards_of(analysis))
         return {"html": page, "json": html_report.to_record(analysis)}
     except FakefaceError as error:
         raise gr.Error(str(error), print_exception=False) from error

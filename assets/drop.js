@@ -34,7 +34,7 @@ function sendAddress(url, more) {
   current = url;
   thumb.hidden = true;
   $(".call").textContent = "Choose a photo";
-  props.value = { url, ticket: ++ticket, ...more };
+  props.value = { address: url, ticket: ++ticket, ...more };
 }
 
 async function sendFile(file, more) {
