@@ -1,6 +1,7 @@
 """`checkpoints/NAME`, a model.safetensors and a card.json <-> a ready model.
 
-Weights are safetensors, so that nothing is ever unpickled; the card pins their sha256.
+Weights are safetensors, so that nothing is ever unpickled; the card pins their sha256. A folder may
+hold reference.safetensors too, what the model learnt from in short, which names those weights.
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .backbones import BACKBONES, build
 from .calibrate import Calibration
 from .engine import Model
 from .preprocess import Preprocessing
+from .quality import Reference
 from .types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 
 LABELS = ("real", "fake")  # index = label: fake = 1
+REFERENCE = "reference.safetensors"
 
 
 def checkpoints_root() -> Path:
@@ -169,7 +174,16 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         raise CheckpointDamaged(f"{path} is no safetensors file ({error}).") from error
     network = build(card.backbone)
     fill(network, state, path)
-    return Model(card.name, network, card.backbone, card.preprocessing, card.calibration, device)
+    return Model(
+        card.name,
+        network,
+        card.backbone,
+        card.preprocessing,
+        card.calibration,
+        device,
+        sha256=card.sha256,
+        reference=read_reference(root / name, card),
+    )
 
 
 def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -192,8 +206,45 @@ def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> N
     network.load_state_dict({**wanted, **{name: state[name] for name in names}})
 
 
+def read_reference(folder: Path, card: Card) -> Reference | None:
+    """What the model of this card learnt from, or None where its folder does not tell.
+
+    Raises:
+        CheckpointDamaged: the file cannot be read, or is none of a reference.
+        CheckpointMismatch: it is of other weights, or does not fit the network's features.
+    """
+    path = folder / REFERENCE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            weights = (file.metadata() or {}).get("weights")
+            tensors = {key: file.get_tensor(key) for key in file.offset_keys()}
+        rest = float(tensors.pop("rest").item())
+        reference = Reference(**tensors, rest=rest)
+    except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise CheckpointDamaged(
+            f"{path} is no readable reference ({error}); install the model again or delete it."
+        ) from error
+    if weights != card.sha256:
+        raise CheckpointMismatch(
+            f"{path} belongs to other weights than {card.name!r} has; install the model again or "
+            "delete that file."
+        )
+    return reference
+
+
+def write_reference(folder: Path, card: Card, reference: Reference) -> None:
+    """Write `reference.safetensors` for the weights that the card names, in full precision."""
+    tensors = {
+        name: np.atleast_1d(np.ascontiguousarray(value, np.float32))
+        for name, value in dataclasses.asdict(reference).items()
+    }
+    _write(folder / REFERENCE, safetensors.numpy.save(tensors, {"weights": card.sha256}))
+
+
 def save(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write both files of a model, weights in fp16.
+    """Write both files of a model, weights in fp16; a reference, which is of other weights, goes.
 
     Returns:
         The card with the sha256 of what was written.
@@ -205,8 +256,9 @@ def save(folder: Path, network: nn.Module, card: Card) -> Card:
         if not name.endswith("num_batches_tracked")
     }
     data = safetensors.torch.save(state)
-    _write(folder / "model.safetensors", data)
     card = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
+    (folder / REFERENCE).unlink(missing_ok=True)
+    _write(folder / "model.safetensors", data)
     write_card(folder, card)
     return card
 

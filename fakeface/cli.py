@@ -107,6 +107,11 @@ def _parser() -> _Parser:
         help="write the picture with its faces marked and where the first model looked; "
         "for one IMAGE, and only where a face was found",
     )
+    analyse.add_argument(
+        "--faithful",
+        action="store_true",
+        help="measure how far the heatmaps can be trusted (ROAD); takes seconds a face and model",
+    )
     analyse.set_defaults(run=_analyse)
 
     scan = command("scan", "Judge many pictures, and write a table.")
@@ -179,7 +184,11 @@ def _analyse(args: argparse.Namespace) -> int:
     for image in args.images:
         path = Path(image)
         analysis = analyse_file(
-            path, models=models, detector=detector, explain=args.heatmap is not None
+            path,
+            models=models,
+            detector=detector,
+            explain=args.heatmap is not None,
+            faithful=args.faithful,
         )
         analysis = dataclasses.replace(analysis, file=image)  # to the letter, `./` and all
         read += analysis.status is not Status.UNREADABLE

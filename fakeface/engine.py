@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from .backbones import BACKBONES, pick_device
 from .calibrate import Calibration
 from .preprocess import Preprocessing, face_tensor
+from .quality import Reference
 from .types import RGB, Box, FloatArray, Score
 
 _BATCH = 32
@@ -24,7 +26,10 @@ class Model:
         name: as in its card.
         network: on `device`, in evaluation mode, parameters frozen.
         preprocessing, calibration: see there.
+        head: its last layer, from features to the logit.
         cam_layer: the module that Grad-CAM explains.
+        sha256: of its weights; empty where they came from no file.
+        reference: what it learnt from, for familiarity; None where it ships none.
         lock: held while hooks sit on the network.
     """
 
@@ -36,6 +41,9 @@ class Model:
         preprocessing: Preprocessing,
         calibration: Calibration,
         device: str | None = None,
+        *,
+        sha256: str = "",
+        reference: Reference | None = None,
     ) -> None:
         self.name = name
         self.device = pick_device(device)
@@ -43,7 +51,10 @@ class Model:
         self.network.to(memory_format=torch.channels_last)
         self.preprocessing = preprocessing
         self.calibration = calibration
+        self.head = self.network.get_submodule(BACKBONES[backbone].head)
         self.cam_layer = self.network.get_submodule(BACKBONES[backbone].cam_layer)
+        self.sha256 = sha256
+        self.reference = reference
         self.lock = threading.Lock()
 
     def tensor(self, image: RGB, boxes: Sequence[Box]) -> torch.Tensor:
@@ -52,18 +63,34 @@ class Model:
         batch = torch.stack(faces).to(self.device)
         return batch.contiguous(memory_format=torch.channels_last)
 
-    def logits(self, batch: torch.Tensor) -> FloatArray:
-        """Raw logits, float32 (N,), of an input from `tensor`; half precision on a GPU.
+    def forward(self, batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+        """Raw logits and features of an input from `tensor`; half precision on a GPU.
 
-        The mean over a face and its mirror image: on val it is worth as much as epochs of training
-        (see train/LOG.md), and a mirrored photo gets the same answer.
+        Both are the mean over a face and its mirror image: on val that is worth as much as epochs
+        of training (see train/LOG.md), and a mirrored photo gets the same answer.
+
+        Returns:
+            float32 (N,), and what the last layer makes the logits of, float32 (N, D).
         """
-        out = []
+        logits, features = [np.empty(0, np.float32)], []
         with self.lock, torch.inference_mode(), self.precision():
+            # One part even of nothing, which tells D.
             for part in torch.split(batch, _BATCH):
-                both = self.network(part).float() + self.network(part.flip(3)).float()
-                out.append((both / 2).flatten().cpu().numpy())
-        return np.concatenate(out) if out else np.empty(0, np.float32)
+                z, f = self._pass(part)
+                mirrored_z, mirrored_f = self._pass(part.flip(3))
+                logits.append(((z + mirrored_z) / 2).flatten().cpu().numpy())
+                features.append(((f + mirrored_f) / 2).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(features)
+
+    def logits(self, batch: torch.Tensor) -> FloatArray:
+        """The first of what `forward` returns."""
+        return self.forward(batch)[0]
+
+    def _pass(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, 1) and features (N, D) by the three steps of timm's own forward."""
+        network: Any = self.network
+        features = network.forward_head(network.forward_features(batch), pre_logits=True)
+        return self.head(features).float(), features.float()
 
     def precision(self) -> torch.autocast:
         """Mixed precision on CUDA; full precision elsewhere."""

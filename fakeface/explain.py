@@ -1,14 +1,28 @@
-"""Where a model looked: Grad-CAM (Selvaraju et al., ICCV 2017) by the grad-cam package."""
+"""Where a model looked, and whether that is true, both by the grad-cam package.
+
+Grad-CAM is of Selvaraju et al. (ICCV 2017); ROAD of Rong et al., "A Consistent and Efficient
+Evaluation Strategy for Attribution Methods" (ICML 2022).
+"""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.metrics.perturbation_confidence import (
+    RemoveLeastRelevantFirst,
+    RemoveMostRelevantFirst,
+)
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 
 from .engine import Model
 from .types import FloatArray
+
+_KEPT = (90, 70, 50)  # percent of the pixels, so 10, 30 and 50 % are hidden
+_HOT_AND_COLD = (RemoveMostRelevantFirst, RemoveLeastRelevantFirst)
+_STRIDE = 32  # pixels of the input for one of a heatmap, in all of the backbones
 
 
 def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArray:
@@ -37,3 +51,58 @@ def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArra
             cam.activations_and_grads.release()
             start.remove()
     return np.asarray(maps, dtype=np.float32)
+
+
+def faithfulness(
+    model: Model, batch: torch.Tensor, logits: FloatArray, maps: FloatArray
+) -> list[tuple[float, float]]:
+    """ROAD of heatmaps, and of a random map to compare with.
+
+    The hottest places are hidden, filled in from what surrounds them, and in another copy as much
+    of the coldest. Told is by how much p of the model's side is lower in the first than in the
+    second, halved, and averaged over how much is hidden. So a map that shows what matters is
+    above a random one, which has 0 on average and yet some luck in a single face.
+
+    Only the order of a map's values counts; equal ones are put in a fixed random order, since a
+    map may be 0 in most places. The random map has a heatmap's few values, enlarged alike: single
+    pixels at random would be filled in perfectly. The imputer's noise is left out, so that the
+    same face always gets the same number.
+
+    It solves 12 sparse systems of up to half the pixels: MEASURE a face of 224 px on two
+    cores. The method's customary nine steps take longer and their last ones hide the whole face.
+
+    Args:
+        model: that explained them.
+        batch: (N, 3, S, S) from `Model.tensor`.
+        logits: (N,) from `Model.logits` of the same batch.
+        maps: (N, S, S) from `grad_cam`.
+
+    Returns:
+        For each face the number of its map and that of the random one, both in [-1, 1].
+    """
+    rng = np.random.default_rng(0)
+    side = batch.shape[-1]
+    grid = max(2, side // _STRIDE)
+    chance = np.asarray(cv2.resize(rng.random((grid, grid), np.float32), (side, side)), np.float32)
+    order = rng.random(side * side)
+
+    def ranks(values: FloatArray) -> FloatArray:
+        place = np.empty(values.size, np.float32)
+        place[np.lexsort((order, values.ravel()))] = np.arange(values.size)
+        return place.reshape(values.shape) / np.float32(values.size)
+
+    imputer = NoisyLinearImputer(noise=0.0)
+    removers = [how(kept, imputer) for how in _HOT_AND_COLD for kept in _KEPT]
+    out = []
+    for face, logit, values in zip(batch.cpu(), logits, maps):
+        shown = [torch.from_numpy(ranks(own)) for own in (values, chance)]
+        hidden = torch.stack([remove(face, own) for own in shown for remove in removers])
+        sign = 1.0 if logit > 0 else -1.0
+        left = [
+            model.calibration.probability(sign * float(z))
+            for z in model.logits(hidden.to(batch.device))
+        ]
+        hot, cold = np.reshape(left, (2, 2, len(_KEPT))).mean(axis=2).T
+        road = (cold - hot) / 2
+        out.append((float(road[0]), float(road[1])))
+    return out

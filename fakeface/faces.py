@@ -143,6 +143,11 @@ class Haar:
         return np.array([left, top, w, h])
 
 
+def judgeable(width: int, height: int) -> bool:
+    """Whether a face of that many pixels is large enough; faces are higher than wide."""
+    return min(width, height) >= MIN_FACE * 0.7 and height >= MIN_FACE
+
+
 def _shrink(image: RGB, side: int) -> tuple[RGB, float]:
     """The picture with no side longer than `side`, and the factor it was scaled by."""
     factor = min(1.0, side / max(image.shape[:2]))
@@ -159,7 +164,7 @@ def _faces(image: RGB, found: Sequence[tuple[_Numbers, float | None]]) -> tuple[
     for (x, y, w, h), confidence in found:
         left, right = round(max(0.0, float(x))), round(min(float(width), float(x + w)))
         top, bottom = round(max(0.0, float(y))), round(min(float(height), float(y + h)))
-        if min(right - left, bottom - top) >= MIN_FACE * 0.7 and bottom - top >= MIN_FACE:
+        if judgeable(right - left, bottom - top):
             faces.append(Face(Box(left, top, right - left, bottom - top), confidence))
     return tuple(sorted(faces, key=lambda f: (f.box.x, f.box.y)))
 

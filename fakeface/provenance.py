@@ -33,8 +33,9 @@ def find(data: bytes, *, trust_list: str | None = None) -> tuple[Finding, ...]:
 
     Args:
         data: the bytes of the file, unchanged.
-        trust_list: certificates in PEM that vouch for signers; None for those in the file that
-            the environment variable FAKEFACE_C2PA_TRUST names. Without any, no signer is trusted.
+        trust_list: certificates in PEM that vouch for signers and for time stamps; None for
+            those in the file that the environment variable FAKEFACE_C2PA_TRUST names. Without
+            any, no signer is trusted.
 
     Returns:
         Signed evidence first; empty where there is none. It never raises: damaged metadata is
@@ -156,7 +157,10 @@ _FAILURES: Final = (
     ),
     (r"assertion\.(hashedURI|missing|inaccessible)", "they were changed after they were signed"),
     (r"claimSignature\.(mismatch|missing)", "the signature does not fit them"),
-    (r"signingCredential\.expired|claimSignature\.outside", "the certificate had expired"),
+    (
+        r"signingCredential\.expired|claimSignature\.outside",
+        "the certificate has expired, and no trusted time stamp shows that they are older",
+    ),
     (r"signingCredential\.", "the certificate is not one that may sign them"),
 )
 
@@ -415,7 +419,8 @@ def _traces(fields: Sequence[Field]) -> Iterator[Finding]:
                 "unsigned",
             )
             break
-    yield from _camera(left)
+    if not any(field.name in ("Make", "Model") for field in named.values()):
+        yield from _camera(left)
 
 
 def _generator(field: Field) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,19 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors import SafetensorError, safe_open
 
-from .types import RGB, Analysis, Box, FaceReport, Heatmap, Score, Status, Verdict
+from . import __version__
+from .types import (
+    RGB,
+    Analysis,
+    Box,
+    Consensus,
+    FaceReport,
+    Heatmap,
+    Score,
+    Status,
+    Variant,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from .checkpoints import Card
@@ -39,9 +52,11 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
     Returns:
         Plain values only. `verdict` and `p_fake` are those of the most suspicious face by the
         first of `models`, and None without a face. `faces` go from left to right, each with its
-        `box` [x, y, w, h] in pixels of the upright picture and, by model, `p_fake` and `verdict`.
-        `sha256` is None where the file could not be opened; width, height and detector are None,
-        and `error` is a sentence, where `status` is unreadable.
+        `box` [x, y, w, h] in pixels of the upright picture, its `quality`, the `consensus` of the
+        models and, by model, the fields of a `Score`; `heatmap` is None where none was asked for,
+        and never holds its values. `sha256` is None where the file could not be opened; width,
+        height and detector are None, and `error` is a sentence, where `status` is unreadable.
+        Twice the same bytes give twice the same but for `date` and `seconds`.
     """
     readable = analysis.status is not Status.UNREADABLE
     return {
@@ -55,17 +70,51 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "height": analysis.height if readable else None,
         "detector": analysis.detector if readable else None,
         "models": list(analysis.models),
-        "faces": [
-            {
-                "box": report.face.box.as_list(),
-                "models": {
-                    s.model: {"p_fake": s.p_fake, "verdict": s.verdict.value} for s in report.scores
-                },
+        "judges": {
+            j.model: {
+                "sha256": j.sha256 or None,
+                "real_below": j.real_below,
+                "fake_above": j.fake_above,
             }
-            for report in analysis.faces
-        ],
+            for j in analysis.judges
+        },
+        "faces": [_face(report) for report in analysis.faces],
+        "provenance": [dataclasses.asdict(finding) for finding in analysis.provenance],
+        "date": analysis.date or None,
+        "version": __version__,
         "note": NOTE,
     }
+
+
+def _face(report: FaceReport) -> dict[str, Any]:
+    heatmaps = {heatmap.model: heatmap for heatmap in report.heatmaps}
+    return {
+        "box": report.face.box.as_list(),
+        "models": {s.model: _answer(s, heatmaps.get(s.model)) for s in report.scores},
+        "quality": dataclasses.asdict(report.quality) if report.quality else None,
+        "consensus": _plain(report.consensus),
+    }
+
+
+def _answer(score: Score, heatmap: Heatmap | None) -> dict[str, Any]:
+    return {
+        "p_fake": score.p_fake,
+        "verdict": score.verdict.value,
+        "alone": score.alone.value if score.alone else None,
+        "stable": score.stable,
+        "variants": [_plain(variant) for variant in score.variants],
+        "seconds": score.seconds,
+        "heatmap": heatmap
+        and {
+            "region": heatmap.region.as_list(),
+            "faithfulness": heatmap.faithfulness,
+            "random": heatmap.random,
+        },
+    }
+
+
+def _plain(record: Variant | Consensus) -> dict[str, Any]:
+    return dataclasses.asdict(record) | {"verdict": record.verdict.value}
 
 
 def to_text(analysis: Analysis) -> str:
@@ -81,11 +130,54 @@ def to_text(analysis: Analysis) -> str:
     for number, report in enumerate(analysis.faces, 1):
         box = report.face.box
         lines.append(f"  face {number}, {box.w} x {box.h} pixels at x {box.x}, y {box.y}")
+        for s in report.scores:
+            p = percent(s.p_fake)
+            lines.append(f"    {s.model:{widest}}  {p:>5} likely AI-generated: {s.verdict.value}")
+            lines += [f"    {'':{widest}}  {line}" for line in _remarks(report, s)]
+        if len(report.scores) > 1:
+            lines.append(f"    {together(report.consensus)}")
         lines += [
-            f"    {s.model:{widest}}  {percent(s.p_fake):>5} likely AI-generated: {s.verdict.value}"
-            for s in report.scores
+            f"    {warning}" for warning in (report.quality.warnings if report.quality else ())
         ]
+    lines += [
+        f"  in the file: {shown(finding.title)} ({finding.trust}): {shown(finding.detail)}"
+        for finding in analysis.provenance
+    ]
     return "\n".join(lines)
+
+
+def unstable(score: Score) -> str:
+    """The sentence on a verdict that flipped; empty where it did not."""
+    if score.stable or not score.alone:
+        return ""
+    flips = [v.name for v in score.variants if v.verdict not in (score.alone, Verdict.UNSURE)]
+    return (
+        f"The picture as it came reads as {score.alone.value}, but a copy of it "
+        f"({'; '.join(flips)}) reads as the opposite, so the verdict is unsure."
+    )
+
+
+def faithful(heatmap: Heatmap) -> str:
+    """The sentence on how far a heatmap can be trusted; empty where that was not measured."""
+    if heatmap.faithfulness is None or heatmap.random is None:
+        return ""
+    return (
+        f"Hiding what the heatmap marks moves the score by {heatmap.faithfulness:+.2f} (ROAD), "
+        f"and hiding places at random by {heatmap.random:+.2f}; higher is better."
+    )
+
+
+def together(consensus: Consensus) -> str:
+    """The sentence on what several models say together."""
+    return (
+        f"All models together: {consensus.verdict.value} ({consensus.agreeing} of {consensus.of}). "
+        f"{consensus.rule}"
+    )
+
+
+def _remarks(report: FaceReport, score: Score) -> list[str]:
+    own = [faithful(heatmap) for heatmap in report.heatmaps if heatmap.model == score.model]
+    return [line for line in (unstable(score), *own) if line]
 
 
 def describe(card: Card, folder: Path) -> dict[str, Any]:

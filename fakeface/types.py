@@ -34,6 +34,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+RULE = (
+    "Models that are unsure abstain; the verdict is a side only if more than half of all models "
+    "take it and none takes the other, else unsure."
+)
+
 RGB: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -235,6 +240,29 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One piece of evidence in the file itself; it never changes a score.
+
+    Attributes:
+        kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
+            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+        title: a short line for people.
+        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
+            control characters, but still a stranger's: whoever shows them escapes them.
+        says: what it speaks for, if it is true; "edited" is software that works on pictures.
+        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
+            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
+            "unsigned" what anybody can write.
+    """
+
+    kind: str
+    title: str
+    detail: str
+    says: Literal["ai", "camera", "edited", "unknown"]
+    trust: Literal["trusted", "valid", "invalid", "unsigned"]
+
+
+@dataclass(frozen=True, slots=True)
 class Consensus:
     """What several models say together.
 
@@ -248,10 +276,7 @@ class Consensus:
     verdict: Verdict
     agreeing: int
     of: int
-    rule: str = (
-        "Models that are unsure abstain; the verdict is a side only if more than half of all "
-        "models take it and none takes the other, else unsure."
-    )
+    rule: str = RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,28 +313,6 @@ class Judge:
     sha256: str
     real_below: float
     fake_above: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One piece of evidence on where a file comes from, read from its metadata.
-
-    Attributes:
-        kind: where it was found: "c2pa", "iptc", "png" or "exif".
-        title: a short line for people.
-        detail: one or a few plain sentences. Words quoted from the file are cut short and free of
-            control characters, but still a stranger's: whoever shows them escapes them.
-        says: what it speaks for, if it is true; "edited" is software that works on pictures.
-        trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
-            one by a signer nobody vouches for, "invalid" one that does not fit the file, and
-            "unsigned" what anybody can write.
-    """
-
-    kind: str
-    title: str
-    detail: str
-    says: Literal["ai", "camera", "edited", "unknown"]
-    trust: Literal["trusted", "valid", "invalid", "unsigned"]
 
 
 @dataclass(frozen=True, slots=True)

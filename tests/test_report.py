@@ -5,22 +5,29 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import fakeface
 from fakeface.report import NOTE, overlay, percent, shown, to_dict, to_text
 from fakeface.types import (
     RGB,
+    RULE,
     Analysis,
     Box,
     Face,
     FaceReport,
+    Finding,
     FloatArray,
     Heatmap,
+    Judge,
+    Quality,
     Score,
     Status,
+    Variant,
     Verdict,
 )
 
@@ -55,10 +62,17 @@ def changed(image: RGB, out: RGB) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
     return np.asarray((out != image).any(axis=2))
 
 
+def answer(p_fake: float, verdict: str, **changes: Any) -> dict[str, Any]:
+    """What the JSON holds of a score that nothing but the model was asked for."""
+    plain = {"alone": None, "stable": True, "variants": [], "seconds": 0.0, "heatmap": None}
+    return {"p_fake": p_fake, "verdict": verdict, **plain, **changes}
+
+
 def test_json_contract() -> None:
     found = analysis(
         640, 480, face(Box(1, 2, 30, 40), Verdict.REAL), face(Box(50, 60, 70, 80), Verdict.FAKE)
     )
+    disagree = {"verdict": "unsure", "agreeing": 0, "of": 2, "rule": RULE}
     assert json.loads(json.dumps(to_dict(found))) == {
         "file": "a.jpg",
         "sha256": "5e" * 32,
@@ -70,27 +84,114 @@ def test_json_contract() -> None:
         "height": 480,
         "detector": "haar",
         "models": ["a", "b"],
+        "judges": {},
         "faces": [
             {
                 "box": [1, 2, 30, 40],
-                "models": {
-                    "a": {"p_fake": 0.125, "verdict": "real"},
-                    "b": {"p_fake": 0.875, "verdict": "AI-generated"},
-                },
+                "models": {"a": answer(0.125, "real"), "b": answer(0.875, "AI-generated")},
+                "quality": None,
+                "consensus": disagree,
             },
             {
                 "box": [50, 60, 70, 80],
-                "models": {
-                    "a": {"p_fake": 0.875, "verdict": "AI-generated"},
-                    "b": {"p_fake": 0.125, "verdict": "real"},
-                },
+                "models": {"a": answer(0.875, "AI-generated"), "b": answer(0.125, "real")},
+                "quality": None,
+                "consensus": disagree,
             },
         ],
+        "provenance": [],
+        "date": None,
+        "version": fakeface.__version__,
         "note": NOTE,
     }
     # Plain values, not members of an enumeration, which only look like text.
     assert type(to_dict(found)["verdict"]) is str
     assert type(to_dict(found)["status"]) is str
+
+
+def everything() -> Analysis:
+    """A face of which all that can be found out is known."""
+    box = Box(1, 2, 30, 40)
+    score = Score(
+        "a",
+        2.0,
+        0.875,
+        Verdict.UNSURE,
+        variants=(
+            Variant("JPEG 60", 0.75, Verdict.UNSURE),
+            Variant("half the size", 0.125, Verdict.REAL),
+        ),
+        alone=Verdict.FAKE,
+        seconds=0.25,
+    )
+    heatmap = Heatmap("a", box, np.ones((8, 8), np.float32), 0.5, -0.125)
+    quality = Quality(30, 12.5, 40, 0.25, ("It is small.", "It is blurred."))
+    return Analysis(
+        "a.jpg",
+        "5e" * 32,
+        Status.OK,
+        640,
+        480,
+        "haar",
+        ("a",),
+        (FaceReport(Face(box), (score,), (heatmap,), quality),),
+        provenance=(Finding("png", "Stable Diffusion", "steps\x1b[31m", "ai", "unsigned"),),
+        judges=(Judge("a", "ab" * 32, 0.25, 0.75),),
+        date="2026-11-25T07:10:19Z",
+    )
+
+
+def test_json_of_everything() -> None:
+    found = json.loads(json.dumps(to_dict(everything()), allow_nan=False))
+    assert found["judges"] == {"a": {"sha256": "ab" * 32, "real_below": 0.25, "fake_above": 0.75}}
+    assert found["date"] == "2026-11-25T07:10:19Z"
+    assert found["provenance"] == [
+        {
+            "kind": "png",
+            "title": "Stable Diffusion",
+            "detail": "steps\x1b[31m",
+            "says": "ai",
+            "trust": "unsigned",
+        }
+    ]
+    (one,) = found["faces"]
+    assert one["quality"] == {
+        "face_side": 30,
+        "sharpness": 12.5,
+        "jpeg_quality": 40,
+        "familiarity": 0.25,
+        "warnings": ["It is small.", "It is blurred."],
+    }
+    assert one["consensus"] == {
+        "verdict": "unsure", "agreeing": 1, "of": 1, "rule": RULE,
+    }  # fmt: skip
+    assert one["models"]["a"] == answer(
+        0.875,
+        "unsure",
+        alone="AI-generated",
+        stable=False,
+        variants=[
+            {"name": "JPEG 60", "p_fake": 0.75, "verdict": "unsure"},
+            {"name": "half the size", "p_fake": 0.125, "verdict": "real"},
+        ],
+        seconds=0.25,
+        heatmap={"region": [1, 2, 30, 40], "faithfulness": 0.5, "random": -0.125},
+    )
+
+
+def test_text_of_everything() -> None:
+    assert to_text(everything()).splitlines() == [
+        "a.jpg: 1 face",
+        "  face 1, 30 x 40 pixels at x 1, y 2",
+        "    a   88 % likely AI-generated: unsure",
+        "       The picture as it came reads as AI-generated, but a copy of it (half the size) "
+        "reads as the opposite, so the verdict is unsure.",
+        "       Hiding what the heatmap marks moves the score by +0.50 (ROAD), and hiding places "
+        "at random by -0.12; higher is better.",
+        "    It is small.",
+        "    It is blurred.",
+        r"  in the file: Stable Diffusion (unsigned): steps\x1b[31m",
+    ]
 
 
 def test_no_score_without_a_face() -> None:
@@ -118,6 +219,7 @@ def test_text_names_every_face_and_model() -> None:
         "  face 1, 30 x 40 pixels at x 1, y 2",
         "    a   12 % likely AI-generated: real",
         "    b   88 % likely AI-generated: AI-generated",
+        f"    All models together: unsure (0 of 2). {RULE}",
     ]
     assert "no face" in to_text(analysis(640, 480))
     broken = Analysis("x\n\x1b[31m\udcff", "", Status.UNREADABLE, error="It is empty.")

@@ -10,9 +10,9 @@ import pytest
 import skimage.data
 
 from fakeface import checkpoints, images
-from fakeface.analyse import analyse_image
+from fakeface.analyse import analyse
+from fakeface.stability import reencode
 from fakeface.types import Verdict
-from train.augment import reencode
 
 NAMES = [card.name for card in checkpoints.installed()]
 MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
@@ -25,7 +25,7 @@ def model(request):
 
 def judge(model, haar, image):
     """The score of the only face of a picture."""
-    found = analyse_image(image, sha256="", models=[model], detector=haar)
+    found = analyse(b"", models=[model], detector=haar, image=image)
     (face,) = found.faces
     return face.scores[0]
 

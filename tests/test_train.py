@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from fakeface.backbones import build
+from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
 from train import finetune
-from train.augment import Augmentation, augment, jitter, reencode
+from train.augment import Augmentation, augment, jitter
 from train.data import draw
 from train.recipes import Phase, Recipe
 from train.sources import Record, SourceError, check_groups, fingerprint, read_manifest

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fakeface.stability import reencode
 from fakeface.types import RGB, Box
 
 _FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
@@ -81,12 +82,6 @@ def augment(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
     if rng.random() < how.jpeg[0]:
         crop = reencode(crop, int(rng.integers(how.jpeg[1], how.jpeg[2] + 1)))
     return crop
-
-
-def reencode(image: RGB, quality: int) -> RGB:
-    """The picture after a JPEG of this quality (1 to 100, chroma halved) was made of it."""
-    _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
 
 
 def _turn(crop: RGB, degrees: float) -> RGB:

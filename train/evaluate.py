@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -23,9 +22,9 @@ from fakeface import checkpoints, images
 from fakeface.engine import Model
 from fakeface.faces import Detector, open_detector
 from fakeface.preprocess import face_tensor
+from fakeface.stability import at_most, reencode, scaled
 from fakeface.types import RGB, Verdict
 
-from .augment import reencode
 from .data import Faces, FaceSet, find_faces, loader
 from .metrics import (
     Array,
@@ -39,10 +38,10 @@ from .sources import Record, fingerprint, read_manifest
 SEED = 0
 SETS = ("val", "test", "swaps", "test_unseen", "wild_generated", "wild_swaps")
 TIERS: dict[str, Callable[[RGB], RGB]] = {
-    "longest side at most 768 px, JPEG 60": lambda image: reencode(_at_most(image, 768), 60),
-    "longest side at most 512 px, JPEG 40": lambda image: reencode(_at_most(image, 512), 40),
-    "half the size": lambda image: _scaled(image, 0.5),
-    "twice the size": lambda image: _scaled(image, 2.0),
+    "longest side at most 768 px, JPEG 60": lambda image: reencode(at_most(image, 768), 60),
+    "longest side at most 512 px, JPEG 40": lambda image: reencode(at_most(image, 512), 40),
+    "half the size": lambda image: scaled(image, 0.5),
+    "twice the size": lambda image: scaled(image, 2.0),
 }
 
 
@@ -151,18 +150,6 @@ def reencoded(
             "flips": float(np.mean(flips)),
         }
     return out
-
-
-def _at_most(image: RGB, side: int) -> RGB:
-    return _scaled(image, min(1.0, side / max(image.shape[:2])))
-
-
-def _scaled(image: RGB, factor: float) -> RGB:
-    if factor == 1.0:
-        return image
-    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
-    kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(image, size, interpolation=kind).astype(np.uint8)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,0 +1,177 @@
+"""Numbers on the input, each against a library or by hand."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from scipy.spatial.distance import mahalanobis
+
+from fakeface.quality import Reference, jpeg_quality, measure, sharpness
+from fakeface.types import RGB, Box
+from train.reference import fit
+
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 160, 3)).astype(np.uint8)
+WHOLE = Box(0, 0, 160, 200)
+
+
+def jpeg(image: RGB = NOISE, **options) -> bytes:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+# -- compression --------------------------------------------------------------------------------
+
+
+def test_every_quality_of_pillow_is_told():
+    told = [jpeg_quality(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
+    assert told == list(range(1, 101))
+
+
+def test_every_quality_of_opencv_is_told():
+    for q in range(1, 101, 9):
+        data = cv2.imencode(".jpg", NOISE[:16, :16], [cv2.IMWRITE_JPEG_QUALITY, q])[1].tobytes()
+        assert jpeg_quality(data) == q
+
+
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True}, {"comment": b"x"}]
+)
+def test_how_else_a_jpeg_is_written_does_not_matter(options):
+    assert jpeg_quality(jpeg(quality=83, **options)) == 83
+
+
+def test_grey_and_other_tables():
+    assert jpeg_quality(jpeg(NOISE[..., 0], quality=31)) == 31
+    fine, coarse = (jpeg_quality(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low"))
+    assert fine is not None and coarse is not None
+    assert 100 >= fine > coarse > 10
+
+
+def test_no_jpeg_no_quality():
+    png = BytesIO()
+    Image.fromarray(NOISE).save(png, "PNG")
+    assert jpeg_quality(png.getvalue()) is None
+    assert jpeg_quality(b"") is None
+    assert jpeg_quality(b"\xff\xd8\xff") is None
+    assert jpeg_quality(jpeg()[:30]) is None
+
+
+# -- sharpness ----------------------------------------------------------------------------------
+
+
+def test_sharpness_is_the_variance_of_the_laplacian():
+    image = NOISE[:128, :128]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float)
+    wanted = ndimage.laplace(grey, mode="mirror").var()  # OpenCV mirrors at the border too
+    assert sharpness(image, Box(0, 0, 128, 128)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_sharpness_is_of_the_face_alone_and_falls_with_blur():
+    flat = np.full((200, 160, 3), 90, np.uint8)
+    assert sharpness(flat, WHOLE) == 0
+    flat[:50] = NOISE[:50]
+    assert sharpness(flat, Box(0, 60, 160, 140)) == 0
+    soft = [sharpness(cv2.GaussianBlur(NOISE, (0, 0), s), WHOLE) for s in (0.5, 1, 2, 4)]
+    assert sharpness(NOISE, WHOLE) > soft[0] > soft[1] > soft[2] > soft[3] > 0
+
+
+def test_enlarging_does_not_sharpen():
+    small = cv2.resize(NOISE, (40, 50), interpolation=cv2.INTER_AREA)
+    large = cv2.resize(small, (160, 200), interpolation=cv2.INTER_CUBIC)
+    assert sharpness(small, Box(0, 0, 40, 50)) == pytest.approx(sharpness(large, WHOLE), rel=0.5)
+    assert sharpness(small, Box(0, 0, 40, 50)) < 0.5 * sharpness(NOISE, WHOLE)
+
+
+# -- familiarity --------------------------------------------------------------------------------
+
+
+def reference(rank: int = 3, width: int = 8) -> Reference:
+    rng = np.random.default_rng(1)
+    labels = np.arange(400) % 2
+    mixed = rng.normal(size=(400, width)) @ rng.normal(size=(width, width))
+    return fit(mixed + labels[:, None] * 5.0, labels, mixed[:100], rank)
+
+
+def test_the_distance_is_that_of_mahalanobis_to_the_nearer_class():
+    own = reference()
+    u = own.directions.astype(float)
+    covariance = u @ np.diag(own.variances) @ u.T + own.rest * (np.eye(8) - u @ u.T)
+    inverse = np.linalg.inv(covariance)
+    x = np.random.default_rng(2).normal(size=(20, 8)).astype(np.float32) * 4
+    wanted = [min(mahalanobis(row, mean, inverse) ** 2 for mean in own.means) for row in x]
+    assert own.distance(x) == pytest.approx(wanted, rel=1e-3)
+    assert len({int(np.argmin([mahalanobis(r, m, inverse) for m in own.means])) for r in x}) == 2
+
+
+def test_the_fit_is_the_covariance_within_the_classes():
+    rng = np.random.default_rng(3)
+    labels = (np.arange(4000) < 1500).astype(int)
+    spread = np.array([3.0, 1.0, 0.5, 0.5, 0.5])
+    train = rng.normal(size=(4000, 5)) * spread + labels[:, None] * [0, 0, 0, 0, 40.0]
+    own = fit(train, labels, train[:50], rank=2)
+    assert own.means[1] - own.means[0] == pytest.approx([0, 0, 0, 0, 40], abs=0.2)
+    assert own.variances == pytest.approx([9, 1], rel=0.1)  # and not the 40 between the classes
+    assert own.rest == pytest.approx(0.25, rel=0.1)
+    assert np.abs(own.directions) == pytest.approx(np.eye(5)[:, :2], abs=0.05)
+    assert own.directions.T @ own.directions == pytest.approx(np.eye(2), abs=1e-5)
+    assert (np.diff(own.distances) >= 0).all()
+    assert own.distances == pytest.approx(np.sort(own.distance(train[:50])))
+
+
+def test_familiarity_is_the_share_of_faces_farther_away():
+    own = Reference(
+        means=np.zeros((2, 2), np.float32),
+        directions=np.eye(2, 1, dtype=np.float32),
+        variances=np.array([4.0], np.float32),
+        rest=1.0,
+        distances=np.array([1, 1, 4, 9], np.float32),
+    )
+    x = np.array([[0, 0], [2, 0], [0, 1.5], [4, 0], [0, 3], [9, 9]], np.float32)
+    assert own.distance(x).tolist() == [0, 1, 2.25, 4, 9, 101.25]
+    assert own.familiarity(x).tolist() == [1, 0.5, 0.5, 0.25, 0, 0]
+
+
+def test_a_reference_that_does_not_fit_together_is_refused():
+    own = reference()
+    parts = {name: getattr(own, name) for name in Reference.__slots__}
+    for wrong in (
+        {"means": own.means[:, :5]},
+        {"variances": own.variances[:2]},
+        {"variances": own.variances * 0},
+        {"rest": 0.0},
+        {"distances": own.distances[:0]},
+    ):
+        with pytest.raises(ValueError, match="reference"):
+            Reference(**{**parts, **wrong})
+
+
+# -- what people are told -----------------------------------------------------------------------
+
+
+def test_a_good_face_has_no_warning():
+    found = measure(NOISE, Box(10, 20, 100, 120), 90, 0.5)
+    assert (found.face_side, found.jpeg_quality, found.familiarity) == (100, 90, 0.5)
+    assert found.sharpness == sharpness(NOISE, Box(10, 20, 100, 120))
+    assert found.warnings == ()
+    assert measure(NOISE, WHOLE).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "jpeg", "familiarity", "word"),
+    [
+        (NOISE, Box(0, 0, 79, 100), 90, 0.5, "only 79 pixels"),
+        (NOISE // 50 + 90, WHOLE, 90, 0.5, "blurred"),
+        (NOISE, WHOLE, 49, 0.5, "quality about 49"),
+        (NOISE, WHOLE, 90, 0.009, "unlike those"),
+    ],
+)
+def test_each_fault_has_its_sentence(image, box, jpeg, familiarity, word):
+    (warning,) = measure(image, box, jpeg, familiarity).warnings
+    assert word in warning
+    assert warning[0].isupper() and warning.endswith(".")
