@@ -121,7 +121,7 @@ def _credentials(data: bytes, trust_list: str) -> Iterator[Finding]:
             context = c2pa.Context.from_dict(settings)
         with context, c2pa.Reader(None, BytesIO(data), context=context) as reader:
             store = json.loads(reader.json())
-        yield from _judge(store, bool(trust_list))
+        yield from list(_judge(store, bool(trust_list)))
     except c2pa.C2paError as error:
         yield from _unreadable(str(error))
     except Exception:  # no assertion is to stop a check, whatever odd values it holds
@@ -426,9 +426,9 @@ def _traces(fields: Sequence[Field]) -> Iterator[Finding]:
 def _generator(field: Field) -> str | None:
     where = f"{field.place}.{field.name}"
     for trace in _TRACES:
-        if re.fullmatch(trace.where, where) and all(
-            re.search(pattern, field.text[:100_000]) for pattern in trace.patterns
-        ):
+        # Names of programs are short; settings stand after a prompt, which may be long.
+        text = field.text[: 500 if trace.where == _PROGRAMS else 100_000]
+        if re.fullmatch(trace.where, where) and all(re.search(p, text) for p in trace.patterns):
             return trace.name
     return None
 

@@ -15,6 +15,7 @@ ORDER = [
     "metadata",
     "provenance",
     "images",
+    "fetch",
     "faces",
     "backbones",
     "preprocess",

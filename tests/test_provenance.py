@@ -6,6 +6,8 @@ import http.server
 import random
 import sys
 import threading
+import time
+import zlib
 from io import BytesIO
 
 import c2pa
@@ -431,6 +433,22 @@ def test_names_in_credentials_are_cut_short_and_cleaned():
 def test_many_fields_give_few_findings():
     texts = [chunk(b"tEXt", b"parameters\0" + WEBUI.encode()) for _ in range(500)]
     assert len(provenance.find(with_chunks(*texts))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Software", "google dall stable flux " * 4000),
+        ("parameters", "Steps: 1 Fooocus vv " * 50_000),
+        ("XML:com.adobe.xmp", "<a " + " ".join(f"a{i}='1'" for i in range(90_000)) + "/>"),
+    ],
+)
+def test_hostile_text_costs_little_time(name, text):
+    body = name.encode() + b"\0\1\0\0\0" + zlib.compress(text.encode())
+    data = with_chunks(*[chunk(b"iTXt", body)] * 256)
+    begin = time.thread_time()
+    assert provenance.find(data) == ()
+    assert time.thread_time() - begin < 3
 
 
 def test_the_library_reads_the_formats_that_this_file_signs():
