@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from gradio.utils import get_upload_folder  # noqa: E402
 from fakeface import analyse, batch, checkpoints, faces, fetch, html_report, images, report, scan  # noqa: E402
 from fakeface.engine import Model  # noqa: E402
 from fakeface.results import AnalysisResult, ModelResult, ReportResult  # noqa: E402
-from fakeface.types import RGB, Analysis, FakefaceError, ImageError, Status  # noqa: E402
+from fakeface.types import RGB, Analysis, FakefaceError, ImageError  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,20 @@ def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
     return images.read_bytes(path), name
 
 
+@contextmanager
+def taken(picture: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
+    """The bytes and the name of an upload, which is deleted at the end."""
+    try:
+        yield received({"path": picture["path"], "orig_name": picture.get("orig_name")})
+    finally:
+        discard(picture)
+
+
+def told(error: FakefaceError) -> str:
+    """An error for visitors, to whom the folders of this machine mean nothing."""
+    return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
+
+
 # What the page shows --------------------------------------------------------------------------
 
 
@@ -124,7 +138,7 @@ def answered(
         data, file = received(sent)
         return show(data, file, {"faithful": bool(sent.get("faithful"))})
     except FakefaceError as error:
-        sentence = str(error)
+        sentence = told(error)
     except Exception:
         log.exception("A picture could not be judged")
         sentence = "Something went wrong in fakeface itself; try another picture."
@@ -159,7 +173,7 @@ def show_compare(data: bytes, file: str, names: Sequence[str]) -> dict[str, Any]
             tools(name)
             usable.append(name)
         except FakefaceError as error:
-            problems.append(str(error))
+            problems.append(told(error))
     if not usable:
         raise FakefaceError(" ".join(problems) or "Choose at least one model to judge the photo.")
     image = images.decode(data)
@@ -222,7 +236,7 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
         if uploads:
             yield dict(value)
     except FakefaceError as error:  # of a model: those of files are rows
-        yield value | {"message": str(error)}
+        yield value | {"message": told(error)}
     except Exception:
         log.exception("A batch could not be judged")
         yield value | {"message": "Something went wrong in fakeface itself; try another batch."}
@@ -284,7 +298,7 @@ def models_page() -> str:
     try:
         cards, default = checkpoints.installed(), checkpoints.default()
     except FakefaceError as error:
-        problems.append(str(error))
+        problems.append(told(error))
     shown = [
         {"card": card, "facts": report.describe(card, root / card.name), **measured(card)}
         for card in sorted(cards, key=lambda card: card.name != default)
@@ -317,7 +331,11 @@ def measured(card: checkpoints.Card, *, least: int = 20, most: int = 5) -> dict[
         most: how many failures of a kind.
     """
     sources = [
-        {"set": set_title(name, found).split(":")[0], "kind": kind, "source": source.replace("_", " ")}
+        {
+            "set": set_title(name, found).split(":")[0],
+            "kind": kind,
+            "source": source.replace("_", " "),
+        }
         | counts
         for name, found in card.metrics.get("sets", {}).items()
         if name != "val"
@@ -342,12 +360,13 @@ def measured(card: checkpoints.Card, *, least: int = 20, most: int = 5) -> dict[
 # For programs ---------------------------------------------------------------------------------
 
 
-def told(call: Callable[[], Analysis]) -> Analysis:
-    """An analysis for a program, which gets every error as one sentence."""
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Programs get every error as one sentence."""
     try:
-        return call()
+        yield
     except FakefaceError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(told(error), print_exception=False) from error
 
 
 def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
@@ -373,15 +392,12 @@ def check_url(url: str, model: str = "") -> AnalysisResult:
     Returns:
         The same object as `python -m fakeface analyse --json`. It is evidence, not proof.
     """
-
-    def call() -> Analysis:
+    with in_a_sentence():
         found = fetch.fetch(url)
-        return judge(found.data, found.name, [model])
-
-    return report.to_dict(told(call))
+        return report.to_dict(judge(found.data, found.name, [model]))
 
 
-def compare(picture: gr.FileData, models: list[str]) -> AnalysisResult:
+def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisResult:
     """Judge every face of one picture by several models.
 
     Args:
@@ -391,16 +407,9 @@ def compare(picture: gr.FileData, models: list[str]) -> AnalysisResult:
     Returns:
         The same object as `python -m fakeface analyse --json`, with a consensus for each face.
     """
-
-    def call() -> Analysis:
-        path, file = uploaded(dict(picture))
+    with in_a_sentence(), taken(picture) as (data, file):
         names = models or [card.name for card in checkpoints.installed()]
-        return judge(images.read_bytes(path), file, names)
-
-    try:
-        return report.to_dict(told(call))
-    finally:
-        discard(dict(picture))
+        return report.to_dict(judge(data, file, names))
 
 
 def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisResult]:
@@ -414,16 +423,17 @@ def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisRe
         One object a file, as of `check`; a file that is no picture has the status unreadable.
     """
     try:
-        with batch.opened([uploaded(dict(picture)) for picture in pictures]) as items:
+        files = [uploaded(dict(picture)) for picture in pictures]
+        with in_a_sentence(), batch.opened(files) as items:
             return [report.to_dict(judged_item(item, model)[0]) for item in items]
-    except FakefaceError as error:
-        raise gr.Error(str(error), print_exception=False) from error
     finally:
         for picture in pictures:
             discard(dict(picture))
 
 
-def make_report(picture: gr.FileData, models: list[str], faithful: bool = False) -> ReportResult:
+def make_report(
+    picture: gr.FileData, models: list[str] | None = None, faithful: bool = False
+) -> ReportResult:
     """A report on one picture to keep: one self-contained HTML page, and the same as JSON.
 
     Args:
@@ -434,17 +444,11 @@ def make_report(picture: gr.FileData, models: list[str], faithful: bool = False)
     Returns:
         The text of the page, and an object as of `check` with the heatmaps as PNG in data URLs.
     """
-    try:
-        path, file = uploaded(dict(picture))
-        data = images.read_bytes(path)
+    with in_a_sentence(), taken(picture) as (data, file):
         image = images.decode(data)
         analysis = judge(data, file, models or [""], image=image, explain=True, faithful=faithful)
         page = html_report.to_html(analysis, image, cards_of(analysis))
         return {"html": page, "json": html_report.to_record(analysis)}
-    except FakefaceError as error:
-        raise gr.Error(str(error), print_exception=False) from error
-    finally:
-        discard(dict(picture))
 
 
 def list_models() -> list[ModelResult]:
@@ -495,7 +499,7 @@ def build() -> gr.Blocks:
     try:
         cards, default = checkpoints.installed(), checkpoints.default()
     except FakefaceError as error:
-        problem = {"state": "error", "message": str(error)}
+        problem = {"state": "error", "message": told(error)}
     first, busy = (
         {
             view: {"html": render(**({"state": "empty", "view": view} | state))}
@@ -591,7 +595,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--mcp",
         action="store_true",
         default=os.environ.get("FAKEFACE_MCP") == "1",
-        help='offer the API as tools of the Model Context Protocol; needs `pip install "gradio[mcp]"`',
+        help="be a server of the Model Context Protocol too, which needs gradio[mcp]",
     )
     options = parser.parse_args(argv)
     if options.mcp and not importlib.util.find_spec("mcp"):

@@ -1,9 +1,9 @@
 """Many files, some of them ZIP archives -> the files to judge one by one.
 
-Nothing is unpacked to disk, so no name in an archive can point anywhere. An archive is a stranger's:
-its directory is measured before it is parsed, each file is read no further than a picture may be
-large, and all of them together no further than `MAX_UNPACKED`. What cannot be read is an item all
-the same, whose `read` says why, so that one bad file never costs the rest.
+Nothing is unpacked to disk, so no name in an archive can point anywhere. An archive is a
+stranger's: its directory is measured before it is parsed, each file is read no further than a
+picture may be large, and all of them together no further than `MAX_UNPACKED`. What cannot be read
+is an item all the same, whose `read` says why, so that one bad file never costs the rest.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
     budget = _Budget(MAX_UNPACKED)
     members = [info for info in archive.infolist() if not info.is_dir() and not _hidden(info)]
     if not members:
-        return [_refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))]
+        return [
+            _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
+        ]
     return [_member(archive, info, f"{name}/{info.filename}", budget) for info in members]
 
 
@@ -108,7 +110,7 @@ class _Budget:
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> bytes:
     if info.flag_bits & 0x1:
-        raise UnsupportedFormat("This file is encrypted; unpack the archive and send what is in it.")
+        raise UnsupportedFormat("This file is encrypted; unpack it and send what comes out.")
     if info.compress_type not in _PLAIN:
         raise UnsupportedFormat("This file is packed in an unusual way; pack it as a plain ZIP.")
     if info.file_size > images.MAX_BYTES:  # what the header says, and it may say anything
@@ -120,7 +122,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> b
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise DamagedImage("This file is damaged within its archive; pack it again.") from error
     if data.startswith(b"PK\x03\x04"):
-        raise UnsupportedFormat("This is an archive within an archive; unpack it and send it apart.")
+        raise UnsupportedFormat("This is an archive in an archive; unpack it and send it apart.")
     return data
 
 

@@ -1,7 +1,7 @@
 """An analysis to take along: one HTML file that needs nothing else, and one JSON.
 
-The page shows the same parts, from the same templates. Everything in them is escaped, for names and
-metadata are a stranger's; the HTML runs no script and forbids its reader's browser to load anything.
+The page shows the same parts, from the same templates. Everything in them is escaped, for names
+and metadata are a stranger's; the HTML runs no script, and tells browsers to load nothing for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ _FOLDER = Path(__file__).with_name("templates")
 
 # A verdict is never told by its colour alone: a mark and words go with it.
 MARKS: Final = {Verdict.FAKE: "!", Verdict.REAL: "✓", Verdict.UNSURE: "?"}
-WORDS: Final = {Verdict.FAKE: "AI-generated", Verdict.REAL: "real photograph", Verdict.UNSURE: "unsure"}
+WORDS: Final = {
+    Verdict.FAKE: "AI-generated",
+    Verdict.REAL: "real photograph",
+    Verdict.UNSURE: "unsure",
+}
 STYLES: Final = {Verdict.FAKE: "fake", Verdict.REAL: "real", Verdict.UNSURE: "unsure"}
 
 
@@ -43,12 +47,16 @@ def to_html(analysis: Analysis, image: RGB, cards: Mapping[str, Card]) -> str:
         image: the picture that was analysed, upright RGB uint8 (H, W, 3).
         cards: of the analysis's models, by name; one that is missing is told by its name alone.
     """
-    return environment().get_template("report.html").render(
-        analysis=analysis,
-        cards=cards,
-        judges={judge.model: judge for judge in analysis.judges},
-        version=__version__,
-        **pictures(image),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            analysis=analysis,
+            cards=cards,
+            judges={judge.model: judge for judge in analysis.judges},
+            version=__version__,
+            **pictures(image),
+        )
     )
 
 

@@ -77,7 +77,7 @@ class FindingResult(TypedDict):
 class JudgeResult(TypedDict):
     """See `types.Judge`."""
 
-    sha256: str
+    sha256: str | None
     real_below: float
     fake_above: float
 
@@ -100,7 +100,7 @@ class AnalysisResult(TypedDict):
     provenance: list[FindingResult]
     note: str
     version: str
-    date: str
+    date: str | None
 
 
 class ModelResult(TypedDict):
