@@ -92,10 +92,11 @@ def discard(upload: Mapping[str, Any]) -> None:
 
 def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
     """The bytes and the name of an upload, or of what lies at an address on the web."""
-    if "address" in sent:
-        found = fetch.fetch(str(sent["address"]))
+    address = sent.get("address") or str(sent["file"].get("path"))
+    if "address" in sent or address.startswith(("http://", "https://")):
+        found = fetch.fetch(str(address))
         return found.data, found.name
-    path, name = uploaded(sent)
+    path, name = uploaded(sent["file"])
     return images.read_bytes(path), name
 
 
@@ -103,7 +104,7 @@ def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
 def taken(picture: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
     """The bytes and the name of an upload, which is deleted at the end."""
     try:
-        yield received({"path": picture["path"], "orig_name": picture.get("orig_name")})
+        yield received({"file": picture})
     finally:
         discard(picture)
 
@@ -143,8 +144,8 @@ def answered(
         log.exception("A picture could not be judged")
         sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
-        discard(sent)
-    name = sent.get("orig_name") or sent.get("address")
+        discard(sent.get("file", {}))
+    name = sent.get("address") or sent["file"].get("orig_name")
     return {"html": render(state="error", view=view, file=name, message=sentence)}
 
 
@@ -423,12 +424,11 @@ def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisRe
         One object a file, as of `check`; a file that is no picture has the status unreadable.
     """
     try:
-        files = [uploaded(dict(picture)) for picture in pictures]
-        with in_a_sentence(), batch.opened(files) as items:
+        with in_a_sentence(), batch.opened([uploaded(picture) for picture in pictures]) as items:
             return [report.to_dict(judged_item(item, model)[0]) for item in items]
     finally:
         for picture in pictures:
-            discard(dict(picture))
+            discard(picture)
 
 
 def make_report(
@@ -602,17 +602,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit('fakeface: --mcp needs one more package; run: pip install "gradio[mcp]"')
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     threading.Thread(target=warm_up, daemon=True).start()
+    serve(mcp=options.mcp)
+
+
+def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
+    """Open the page to visitors.
+
+    Args:
+        queue: how many may wait before the next is told that the server is busy.
+        mcp: serve the API to MCP clients too.
+        options: of `gr.Blocks.launch`.
+    """
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    build().queue(max_size=int(os.environ.get("FAKEFACE_QUEUE", "64"))).launch(
+    page = build().queue(max_size=queue)
+    page.launch(
         theme=gr.themes.Base(**fonts),
         css_paths=ASSETS / "page.css",
         max_file_size=batch.MAX_ARCHIVE,
         footer_links=["api"],
-        mcp_server=options.mcp,
+        mcp_server=mcp,
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        **options,
     )
+    return page
 
 
 if __name__ == "__main__":

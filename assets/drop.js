@@ -54,7 +54,8 @@ async function sendFile(file, more) {
   try {
     const { path } = await upload(new File([file], name, { type: file.type }));
     if (mine === ticket) {
-      props.value = { path, orig_name: file.name, meta: { _type: "gradio.FileData" }, ...more };
+      const sent = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+      props.value = { file: sent, ...more };
     }
   } catch {
     if (mine === ticket) refuse("The photo could not be sent; check the connection and try again.");

@@ -43,8 +43,10 @@ function rowOf(row) {
   mark.setAttribute("aria-hidden", "true");
   tag.append(mark, ` ${kind.word}`);
   verdict.append(tag);
+  if (row.p_fake !== null) verdict.append(make("p", "number narrow", percent(row.p_fake)));
   if (row.note) verdict.append(make("p", "why", row.note));
-  line.append(picture, name, verdict, make("td", "number", percent(row.p_fake)), make("td", "number", row.faces || ""));
+  const numbers = [percent(row.p_fake), row.faces || ""];
+  line.append(picture, name, verdict, ...numbers.map((text) => make("td", "number wider", text)));
   return line;
 }
 
@@ -53,9 +55,15 @@ function draw() {
   const words = $("input[type=search]").value.toLowerCase();
   const visible = rows.filter((row) => !hidden.has(kindOf(row)) && row.file.toLowerCase().includes(words));
   if (order.key) {
-    const value = (row) => (order.key === "rank" ? KINDS[kindOf(row)].rank : row[order.key] ?? -1);
     const sign = order.down ? -1 : 1;
-    visible.sort((a, b) => sign * (typeof value(a) === "string" ? value(a).localeCompare(value(b)) : value(a) - value(b)));
+    const value = {
+      file: (row) => row.file,
+      rank: (row) => KINDS[kindOf(row)].rank + (row.p_fake ?? 0),
+      p_fake: (row) => row.p_fake ?? -1,
+      faces: (row) => row.faces,
+    }[order.key];
+    const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
+    visible.sort((a, b) => sign * compare(value(a), value(b)));
   }
   $("tbody").replaceChildren(...visible.map(rowOf));
   for (const input of element.querySelectorAll(".filters input")) {
