@@ -92,11 +92,11 @@ def discard(upload: Mapping[str, Any]) -> None:
 
 def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
     """The bytes and the name of an upload, or of what lies at an address on the web."""
-    address = sent.get("address") or str(sent["file"].get("path"))
+    address = sent.get("address") or str(sent.get("file", {}).get("path"))
     if "address" in sent or address.startswith(("http://", "https://")):
         found = fetch.fetch(str(address))
         return found.data, found.name
-    path, name = uploaded(sent["file"])
+    path, name = uploaded(sent.get("file", {}))
     return images.read_bytes(path), name
 
 
@@ -145,7 +145,7 @@ def answered(
         sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
         discard(sent.get("file", {}))
-    name = sent.get("address") or sent["file"].get("orig_name")
+    name = sent.get("address") or sent.get("file", {}).get("orig_name")
     return {"html": render(state="error", view=view, file=name, message=sentence)}
 
 
