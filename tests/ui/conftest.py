@@ -9,19 +9,29 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.serve import CHROMIUM, chromium, damaged_copy, models_for_tests, served
+from tests.ui.serve import (
+    CHROMIUM,
+    chromium,
+    damaged_copy,
+    models_for_tests,
+    random_checkpoint,
+    served,
+    with_curve,
+)
 
 Open = Callable[..., Page]
 
-PATIENCE = 90_000  # milliseconds; only a test that fails ever waits that long
+PATIENCE = 25_000  # milliseconds; only a test that fails ever waits that long
 expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models, one of them damaged."""
+    """A folder of models: the shipped ones, one of random weights, and one that is damaged."""
     root = models_for_tests(tmp_path_factory.mktemp("models"))
-    damaged_copy(min(root.iterdir()))
+    shipped = min(root.iterdir())
+    with_curve(random_checkpoint(root))
+    damaged_copy(shipped)
     return root
 
 
@@ -61,10 +71,12 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
 
     def asked(address: str) -> None:
         scheme, host = urlsplit(address)[:2]
-        if scheme not in ("data", "blob") and host != urlsplit(url).netloc:
+        if scheme not in ("data", "blob") and host.partition(":")[0] != "127.0.0.1":
             wrong.append(f"outside request: {address}")
 
-    def open_it(width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    def open_it(
+        width: int = 1280, height: int = 900, dark: bool = False, at: str | None = None
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -75,7 +87,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         context.on("request", lambda request: asked(request.url))
         page = context.new_page()
         watch(page)
-        page.goto(url)
+        page.goto(at or url)
         page.locator("#drop form").wait_for()
         return page
 
