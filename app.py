@@ -144,7 +144,8 @@ def answered(
         log.exception("A picture could not be judged")
         sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
-        discard(sent.get("file", {}))
+        for upload in (sent.get("file", {}), *sent.get("earlier", [])):
+            discard(upload)
     name = sent.get("address") or sent.get("file", {}).get("orig_name")
     return {"html": render(state="error", view=view, file=name, message=sentence)}
 
@@ -242,7 +243,7 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
         log.exception("A batch could not be judged")
         yield value | {"message": "Something went wrong in fakeface itself; try another batch."}
     finally:
-        for upload in uploads:
+        for upload in (*uploads, *(sent or {}).get("earlier", [])):
             discard(upload)
 
 
@@ -561,7 +562,9 @@ def build() -> gr.Blocks:
             api_visibility="private", show_progress="hidden",
             concurrency_limit=1, concurrency_id="batch",
         )  # fmt: skip
-        going.failure(None, None, table, js=f"() => ({json.dumps({'message': BUSY})})")
+        going.failure(
+            None, table, table, js=f"(value) => ({{...value, failed: {json.dumps(BUSY)}}})"
+        )
         batch_model.input(None, js=again("pick"))
         table.stop(None, cancels=going)
 

@@ -8,6 +8,7 @@ const thumb = $(".thumb");
 const camera = { panel: $(".viewfinder"), video: $("video"), stream: null };
 let current = null; // a File, or the text of an address
 let ticket = 0;
+let earlier = []; // uploads that may still wait on the server, if nobody took them; it deletes them
 
 // A hidden tab must not take what is dropped or pasted into another.
 const shown = () => element.offsetParent !== null;
@@ -53,10 +54,9 @@ async function sendFile(file, more) {
   const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
   try {
     const { path } = await upload(new File([file], name, { type: file.type }));
-    if (mine === ticket) {
-      const sent = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
-      props.value = { file: sent, ...more };
-    }
+    const sent = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    if (mine === ticket) props.value = { file: sent, earlier, ...more };
+    earlier = [...earlier.slice(-20), sent];
   } catch {
     if (mine === ticket) refuse("The photo could not be sent; check the connection and try again.");
   }

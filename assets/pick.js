@@ -4,7 +4,17 @@ const note = element.querySelector(".note");
 const call = element.querySelector(".call");
 let files = [];
 let ticket = 0;
+let earlier = []; // uploads that may still wait on the server, if nobody took them; it deletes them
 const shown = () => element.offsetParent !== null;
+
+// Gradio drops an event that comes while an earlier one of its kind is still being cancelled.
+let rest = Promise.resolve();
+document.addEventListener("fakeface-stopping", () => {
+  rest = new Promise((done) => {
+    document.addEventListener("fakeface-stopped", done, { once: true });
+    setTimeout(done, 10_000);
+  });
+});
 
 function say(text) {
   note.textContent = text;
@@ -27,13 +37,19 @@ async function send(chosen) {
       call.textContent = `Sending ${sent.length + 1} of ${files.length}…`;
       const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
       const { path } = await upload(new File([file], name, { type: file.type }));
-      if (mine !== ticket) return;
       sent.push({ path, orig_name: file.name, meta: { _type: "gradio.FileData" } });
+      if (mine !== ticket) break;
     }
-    props.value = { files: sent };
+    await rest;
+    if (mine === ticket) {
+      document.dispatchEvent(new Event("fakeface-batch"));
+      props.value = { files: sent, earlier };
+    }
   } catch {
     say("The files could not be sent; check the connection and try again.");
   }
+  earlier = [...earlier, ...sent].slice(-props.max_files);
+  if (mine !== ticket) return;
   call.textContent = files.length === 1 ? files[0].name : `${files.length} files`;
 }
 

@@ -51,7 +51,8 @@ function rowOf(row) {
 }
 
 function draw() {
-  const { rows = [], done = 0, total = 0, message = "" } = props.value ?? {};
+  const { rows = [], done = 0, total = 0, failed = "" } = props.value ?? {};
+  const message = stopped ? "" : props.value?.message || failed;
   const words = $("input[type=search]").value.toLowerCase();
   const visible = rows.filter((row) => !hidden.has(kindOf(row)) && row.file.toLowerCase().includes(words));
   if (order.key) {
@@ -77,7 +78,7 @@ function draw() {
   running = total > 0 && done < total && !stopped && !message;
   $("progress").value = total ? done / total : 0;
   $(".going").hidden = !running;
-  $(".work").hidden = !rows.length && !running;
+  $(".work").hidden = !!message || (!rows.length && !running);
   $(".blank").hidden = !!total || !!message;
   $(".filters").hidden = $(".find").hidden = rows.length < 2;
   const shown = visible.length < rows.length ? `, ${visible.length} of them shown` : "";
@@ -126,12 +127,14 @@ $("thead").addEventListener("click", ({ target }) => {
 });
 $(".stop").addEventListener("click", () => {
   stopped = true;
+  document.dispatchEvent(new Event("fakeface-stopping"));
   trigger("stop");
   draw();
 });
 element.addEventListener("click", ({ target }) => target.matches(".download") && save(target.dataset.kind));
+// What still arrives of a batch that was stopped is welcome, but no reason to say that it failed.
+document.addEventListener("fakeface-batch", () => (stopped = false));
 watch("value", () => {
-  // A batch begins with no rows; what still arrives of one that was stopped is welcome.
-  if (!props.value?.done) stopped = false;
   draw();
+  if (props.value?.failed) document.dispatchEvent(new Event("fakeface-stopped"));
 });

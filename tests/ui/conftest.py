@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.ui.serve import (
     CHROMIUM,
@@ -64,9 +64,14 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
     """Opens the page in a window of its own; at the end nothing untoward may have happened."""
     contexts, wrong = [], []
 
-    def watch(page: Page) -> None:
+    def watch(page: Page, refused: bool) -> None:
+        def logged(message: ConsoleMessage) -> None:
+            known = refused and "503 (Service Unavailable)" in message.text
+            if message.type in ("error", "warning") and not known:
+                wrong.append(message.text)
+
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-        page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
+        page.on("console", logged)
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
 
     def asked(address: str) -> None:
@@ -75,7 +80,11 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
             wrong.append(f"outside request: {address}")
 
     def open_it(
-        width: int = 1280, height: int = 900, dark: bool = False, at: str | None = None
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        at: str | None = None,
+        refused: bool = False,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -86,7 +95,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         context.set_default_timeout(PATIENCE)
         context.on("request", lambda request: asked(request.url))
         page = context.new_page()
-        watch(page)
+        watch(page, refused)
         page.goto(at or url)
         page.locator("#drop form").wait_for()
         return page

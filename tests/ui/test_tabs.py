@@ -66,7 +66,11 @@ def saved(page: Page, button: Locator) -> str:
 
 
 def audit(page: Page) -> None:
-    """Run axe-core: WCAG 2.2 up to AA, and its own best practices."""
+    """Run axe-core, which knows WCAG 2.2 up to AA and best practices; on what is at rest."""
+    page.wait_for_function(
+        """[...document.querySelectorAll('.html-container')]
+          .every((part) => getComputedStyle(part).opacity === '1')"""
+    )
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
@@ -83,7 +87,7 @@ def test_a_face_comes_with_all_its_evidence(open_page: Open) -> None:
     choose(page, PORTRAIT.read_bytes())
     expect_verdict(page, digest(PORTRAIT.read_bytes()))
     face = page.locator(".face")
-    expect(face.locator(".reading")).to_contain_text(re.compile(r"of 100 were AI-generated"))
+    expect(face.locator(".reading")).to_contain_text("of 100 were AI-generated")
     expect(face.locator(".stability tbody tr")).to_have_count(4)
     expect(face.locator(".quality")).to_contain_text(re.compile(r"\d+ pixels"))
     expect(page.locator(".provenance")).to_contain_text("absence proves nothing")
@@ -96,7 +100,7 @@ def test_a_face_comes_with_all_its_evidence(open_page: Open) -> None:
     expect(heat).to_have_css("opacity", "0")
 
     face.get_by_role("button", name="Measure how faithful").click()
-    expect(face.locator(".faithful")).to_contain_text(re.compile(r"[+-]\d\.\d\d.*random.*ROAD"))
+    expect(face.locator(".faithful")).to_contain_text(re.compile(r"(?s)[+-]\d\.\d\d.*random.*ROAD"))
     expect_verdict(page, digest(PORTRAIT.read_bytes()))
 
 
@@ -147,7 +151,7 @@ def test_traces_of_a_generator_are_shown_and_change_no_score(open_page: Open) ->
     ("address", "words"),
     [
         ("ftp://example.org/a.jpg", "http"),
-        ("http://127.0.0.1:7860/a.jpg", "private network"),
+        ("http://127.0.0.1/a.jpg", "private network"),
         ("http://169.254.169.254/latest/meta-data", "private network"),
     ],
 )
@@ -320,7 +324,9 @@ def test_every_model_tells_how_it_did(open_page: Open, size: tuple[int, int], mo
     page = open_page(*size)
     tab(page, "Models")
     for card in checkpoints.installed(models):
-        shown = page.get_by_role("article", name=card.name)
+        shown = page.locator(".model-card").filter(
+            has=page.locator("h2 code").get_by_text(card.name, exact=True)
+        )
         expect(shown).to_contain_text(card.sha256)
         for name, found in card.metrics.get("sets", {}).items():
             row = shown.get_by_role("row").filter(has_text=app.set_title(name, found))
@@ -379,11 +385,9 @@ def test_everybody_can_use_it(open_page: Open, size: tuple[int, int], dark: bool
     audit(page)
     choose(page, PORTRAIT.read_bytes())
     expect_verdict(page, digest(PORTRAIT.read_bytes()))
-    expect(page.locator("#answer [data-testid=status-tracker].hide")).to_be_attached()
     audit(page)
     page.get_by_role("button", name="Compare the models on this photo").click()
     expect(page.locator("#compared .model")).to_have_count(2)
-    expect(page.locator("#compared [data-testid=status-tracker].hide")).to_be_attached()
     audit(page)
     tab(page, "Batch")
     batch(page, {"a.jpg": PORTRAIT.read_bytes(), "b.jpg": BAD["text.jpg"]})
@@ -418,7 +422,7 @@ def busy(models: Path) -> Iterator[str]:
 
 
 def test_a_full_queue_is_one_sentence(open_page: Open, busy: str) -> None:
-    page = open_page(at=busy)
+    page = open_page(at=busy, refused=True)
     choose(page, PORTRAIT.read_bytes())
     expect_status(page, app.BUSY)
     tab(page, "Batch")
