@@ -56,7 +56,7 @@ $(VENV)/.demo: requirements.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-dev.txt requirements.txt | $(VENV)/bin/uv
+$(VENV)/.test: requirements-dev.txt requirements-train.txt requirements.txt | $(VENV)/bin/uv
 	@echo "Installing the dependencies and the test tools into $(VENV) ..."
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements-dev.txt
 	@touch $@ $(VENV)/.demo

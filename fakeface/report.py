@@ -122,11 +122,11 @@ def to_text(analysis: Analysis) -> str:
     name = shown(analysis.file)
     if analysis.status is Status.UNREADABLE:
         return f"{name}: unreadable. {shown(analysis.error or '')}".rstrip()
-    if analysis.status is Status.NO_FACE:
-        return f"{name}: no face found, so there is nothing to judge."
     count = len(analysis.faces)
     lines = [f"{name}: {count} face{'s' if count > 1 else ''}"]
-    widest = max(len(model) for model in analysis.models)
+    if analysis.status is Status.NO_FACE:
+        lines = [f"{name}: no face found, so there is nothing to judge."]
+    widest = max((len(model) for model in analysis.models), default=0)
     for number, report in enumerate(analysis.faces, 1):
         box = report.face.box
         lines.append(f"  face {number}, {box.w} x {box.h} pixels at x {box.x}, y {box.y}")
@@ -162,8 +162,8 @@ def faithful(heatmap: Heatmap) -> str:
     if heatmap.faithfulness is None or heatmap.random is None:
         return ""
     return (
-        f"Hiding what the heatmap marks moves the score by {heatmap.faithfulness:+.2f} (ROAD), "
-        f"and hiding places at random by {heatmap.random:+.2f}; higher is better."
+        f"How well the heatmap marks what decides (ROAD): {heatmap.faithfulness:+.2f}, against "
+        f"{heatmap.random:+.2f} for a random map; higher is better."
     )
 
 

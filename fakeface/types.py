@@ -180,7 +180,7 @@ class Score:
         variants: the same face in re-encoded copies of the picture; empty without that check.
         alone: the verdict of the picture as it came; None without the check.
         seconds: what the model took for all faces of the picture and all their variants, from
-            crop to logit; heatmaps are not counted.
+            crop to logit, waiting for other users of it included; heatmaps are not counted.
     """
 
     model: str
@@ -205,9 +205,9 @@ class Heatmap:
         model: its name.
         region: the part of the picture that `values` cover.
         values: float32 (h, w) in [0, 1].
-        faithfulness: ROAD of this map (Rong et al., ICML 2022): by how much more the model's
-            answer changes where the hottest places are hidden than where the coldest are; higher
-            is better. None where it was not asked for.
+        faithfulness: ROAD of this map (Rong et al., ICML 2022), in [-1, 1]: by how much more the
+            model's answer changes where the hottest places are hidden than where the coldest are;
+            higher is better. None where it was not asked for.
         random: the same of a map of random numbers, to compare with.
     """
 

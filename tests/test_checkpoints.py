@@ -7,11 +7,14 @@ import hashlib
 import json
 import pickle
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import torch
 
 from fakeface import checkpoints
+from fakeface.quality import Reference
 from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from tests.conftest import card, random_network
 
@@ -138,3 +141,59 @@ def test_no_model_at_all(tmp_path):
     assert checkpoints.installed(tmp_path) == ()
     with pytest.raises(CheckpointMissing, match="No model is installed"):
         checkpoints.default(tmp_path)
+
+
+# -- what a model learnt from -------------------------------------------------------------------
+
+
+def reference(width: int = 1280) -> Reference:
+    rng = np.random.default_rng(0)
+    return Reference(
+        means=rng.normal(size=(2, width)).astype(np.float32),
+        directions=np.linalg.qr(rng.normal(size=(width, 4)))[0].astype(np.float32),
+        variances=np.array([4, 3, 2, 1], np.float32),
+        rest=0.1,
+        distances=np.arange(1, 6, dtype=np.float32),
+    )
+
+
+def test_a_reference_comes_back_with_its_model(untrained):
+    assert checkpoints.load("untrained").reference is None
+    folder = untrained / "untrained"
+    checkpoints.write_reference(folder, checkpoints.read_card(folder), reference())
+    model = checkpoints.load("untrained", device="cpu")
+    assert model.sha256 == checkpoints.read_card(folder).sha256
+    assert model.reference is not None
+    for name in Reference.__slots__:
+        assert getattr(model.reference, name) == pytest.approx(getattr(reference(), name), rel=1e-6)
+    _, features = model.forward(torch.zeros(2, 3, 96, 96))
+    assert model.reference.distance(features).shape == (2,)
+
+
+def test_a_reference_of_other_weights_is_refused(untrained):
+    folder = untrained / "untrained"
+    old = dataclasses.replace(checkpoints.read_card(folder), sha256="0" * 64)
+    checkpoints.write_reference(folder, old, reference())
+    with pytest.raises(CheckpointMismatch, match="other weights"):
+        checkpoints.load("untrained")
+    checkpoints.write_reference(folder, checkpoints.read_card(folder), reference(7))
+    with pytest.raises(CheckpointMismatch, match="7 features"):
+        checkpoints.load("untrained")
+
+
+def test_new_weights_do_away_with_the_reference_of_the_old(untrained):
+    folder = untrained / "untrained"
+    known = checkpoints.read_card(folder)
+    checkpoints.write_reference(folder, known, reference())
+    checkpoints.write_card(folder, known)
+    assert (folder / checkpoints.REFERENCE).exists()
+    checkpoints.save(folder, random_network("mobilenetv2_100"), known)
+    assert checkpoints.load("untrained").reference is None
+
+
+@pytest.mark.parametrize("tensors", [None, {}, {"rest": np.ones(1, np.float32)}])
+def test_a_reference_that_is_none(untrained, tensors):
+    path = untrained / "untrained" / checkpoints.REFERENCE
+    path.write_bytes(b"broken" if tensors is None else safetensors.numpy.save(tensors))
+    with pytest.raises(CheckpointDamaged, match="no readable reference"):
+        checkpoints.load("untrained")

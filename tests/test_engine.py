@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fakeface.backbones import BACKBONES
 from fakeface.calibrate import Calibration
 from fakeface.engine import Model
 from fakeface.explain import grad_cam
@@ -36,7 +37,28 @@ def test_a_batch_gives_what_each_face_gives_alone():
 
 
 def test_no_faces_no_logits():
-    assert model().logits(torch.empty(0, 3, 64, 64)).shape == (0,)
+    logits, features = model().forward(torch.empty(0, 3, 64, 64))
+    assert (logits.shape, features.shape) == ((0,), (0, 1280))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_one_pass_gives_the_networks_own_logits_and_what_they_are_made_of(name):
+    network = random_network(name)
+    shown = Model("m", network, name, HOW, Calibration(2.0, 0.3, 0.7), "cpu")
+    batch = faces(3)
+    passes = []
+    network.register_forward_pre_hook(lambda *_: passes.append("whole"))
+    head = network.get_submodule(BACKBONES[name].head)
+    head.register_forward_pre_hook(lambda *_: passes.append("head"))
+    logits, features = shown.forward(batch)
+    assert passes == ["head", "head"], "a face and its mirror image, once each"
+    with torch.inference_mode():
+        both = network(batch) + network(batch.flip(3))
+        assert np.array_equal(logits, (both / 2).flatten().numpy()), "bit for bit"
+        again = head(torch.from_numpy(features)).flatten().numpy()
+    assert features.shape == (3, network.num_features)
+    assert again == pytest.approx(logits, abs=1e-4)
+    assert np.array_equal(shown.logits(batch), logits)
 
 
 def test_a_logit_is_read_by_the_models_own_calibration():

@@ -44,13 +44,14 @@ def test_training_and_serving_make_the_same_tensor_bit_for_bit(
     ((trained, label),) = loader(FaceSet(records, faces, model.preprocessing), 8, 1)
 
     served = []
-    logits = model.logits
-    monkeypatch.setattr(model, "logits", lambda batch: served.append(batch) or logits(batch))
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda batch: served.append(batch) or forward(batch))
     analyse.analyse(portrait, models=[model], detector=haar)
 
     assert label.tolist() == [1.0]
-    assert trained.shape == served[0].shape == (1, 3, 96, 96)
-    assert torch.equal(trained, served[0])
+    assert trained.shape == (1, 3, 96, 96)
+    assert served[0].shape == (4, 3, 96, 96), "the picture as it came, and its copies"
+    assert torch.equal(trained, served[0][:1])
 
 
 def test_the_cache_of_faces_gives_what_the_detector_gave(tmp_path, portrait, haar):

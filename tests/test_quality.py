@@ -146,6 +146,8 @@ def test_a_reference_that_does_not_fit_together_is_refused():
         {"variances": own.variances * 0},
         {"rest": 0.0},
         {"distances": own.distances[:0]},
+        {"distances": own.distances[::-1]},
+        {"means": own.means[0]},
     ):
         with pytest.raises(ValueError, match="reference"):
             Reference(**{**parts, **wrong})

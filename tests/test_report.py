@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import time
@@ -186,10 +187,15 @@ def test_text_of_everything() -> None:
         "    a   88 % likely AI-generated: unsure",
         "       The picture as it came reads as AI-generated, but a copy of it (half the size) "
         "reads as the opposite, so the verdict is unsure.",
-        "       Hiding what the heatmap marks moves the score by +0.50 (ROAD), and hiding places "
-        "at random by -0.12; higher is better.",
+        "       How well the heatmap marks what decides (ROAD): +0.50, against -0.12 for a random "
+        "map; higher is better.",
         "    It is small.",
         "    It is blurred.",
+        r"  in the file: Stable Diffusion (unsigned): steps\x1b[31m",
+    ]
+    alone = dataclasses.replace(everything(), status=Status.NO_FACE, faces=())
+    assert to_text(alone).splitlines() == [
+        "a.jpg: no face found, so there is nothing to judge.",
         r"  in the file: Stable Diffusion (unsigned): steps\x1b[31m",
     ]
 

@@ -84,3 +84,15 @@ def test_the_card_tells_what_was_measured(model):
 def test_the_weights_stay_small():
     sizes = [p.stat().st_size for p in checkpoints.checkpoints_root().glob("*/model.safetensors")]
     assert sum(sizes) < 140e6
+
+
+def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photographs):
+    if model.reference is None:
+        pytest.skip("no reference is shipped with it")
+    image = photographs["Grace Hopper"]
+    found = analyse(b"", models=[model], detector=haar, image=image)
+    known = found.faces[0].quality.familiarity
+    noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
+    batch = model.tensor(noise, [found.faces[0].face.box])
+    assert known > 0.05
+    assert model.reference.familiarity(model.forward(batch)[1])[0] < 0.01

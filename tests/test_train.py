@@ -6,82 +6,32 @@ import csv
 import dataclasses
 import hashlib
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
+from fakeface import checkpoints, images
 from fakeface.backbones import build
+from fakeface.faces import Haar
 from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
-from train import finetune
+from train import finetune, reference
 from train.augment import Augmentation, augment, jitter
 from train.data import draw
 from train.recipes import Phase, Recipe
-from train.sources import Record, SourceError, check_groups, fingerprint, read_manifest
+from train.sources import Record, read_manifest
 
 
 def record(name: str, **changes) -> Record:
     digest = hashlib.sha256(name.encode()).hexdigest()
     plain = Record(Path(name), 0, "train", "photo", "s", "f", name, digest)
     return dataclasses.replace(plain, **changes)
-
-
-# -- sources ------------------------------------------------------------------------------------
-
-
-def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
-    path = folder / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def row(**changes) -> dict[str, str]:
-    return {
-        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
-        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
-    }  # fmt: skip
-
-
-def test_fake_is_one_and_real_is_zero(tmp_path):
-    path = write_manifest(tmp_path, [row(), row(label="real", kind="photo")])
-    assert [r.label for r in read_manifest(path)] == [1, 0]
-    assert read_manifest(path)[0].path == tmp_path / "a.jpg"
-
-
-@pytest.mark.parametrize("changes", [{"label": "maybe"}, {"label": ""}])
-def test_an_unknown_label_is_refused(tmp_path, changes):
-    with pytest.raises(SourceError, match="no manifest"):
-        read_manifest(write_manifest(tmp_path, [row(**changes)]))
-
-
-def test_a_manifest_that_is_missing_or_is_none(tmp_path):
-    with pytest.raises(SourceError, match="cannot be read"):
-        read_manifest(tmp_path / "absent.csv")
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SourceError, match="no manifest"):
-        read_manifest(tmp_path / "other.csv")
-
-
-def test_a_group_or_a_file_in_two_splits_is_refused():
-    check_groups([record("a"), record("b", split="val")])
-    with pytest.raises(SourceError, match="1 groups stand in more than one split"):
-        check_groups([record("a", group="x"), record("b", split="val", group="x")])
-    twin = record("a", group="y", split="test")
-    with pytest.raises(SourceError, match="sha256s stand in more than one split"):
-        check_groups([record("a"), twin])
-
-
-def test_the_fingerprint_is_of_the_content_alone():
-    a, b = record("a"), record("b")
-    assert fingerprint([a, b]) == fingerprint([b, a])
-    assert fingerprint([a, b]) != fingerprint([a, dataclasses.replace(b, label=1)])
 
 
 # -- what is drawn --------------------------------------------------------------------------------
@@ -158,11 +108,28 @@ def test_a_jittered_box_stays_about_its_face():
 
 # -- a whole run ----------------------------------------------------------------------------------
 
+
+def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
+    path = folder / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def row(**changes) -> dict[str, str]:
+    return {
+        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
+        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
+    }  # fmt: skip
+
+
 TINY = Recipe(
     backbone="mobilenetv2_100",
     size=32,
     samples=24,
-    head_samples=24,
+    head_samples=160,
     batch=8,
     phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3)),
 )
@@ -196,8 +163,7 @@ def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None 
     torch.set_num_threads(1)
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    device = torch.device("cpu")
-    training = finetune.Run(TINY, records, faces, folder, 1, device, 0.0)
+    training = finetune.Run(TINY, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
     if init:
         finetune.initialise(training.model, TINY.backbone, str(init))
     steps = 0
@@ -274,3 +240,40 @@ def test_every_recipe_can_be_loaded_and_names_stages_that_exist():
         recipe = finetune.load_recipe(name)
         stages = [phase.stages for phase in recipe.phases]
         assert stages == sorted(stages) and stages[-1] <= 5
+
+
+# -- the reference ------------------------------------------------------------------------------
+
+
+def test_a_reference_is_of_train_and_its_distances_are_of_val(
+    untrained, portrait, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    photo = Image.open(BytesIO(portrait)).convert("RGB")
+    rows = []
+    for i in range(8):
+        path = tmp_path / f"{i}.png"
+        photo.crop((4 * i, 0, photo.width - 3 * i, photo.height - 9 * i)).save(path)
+        rows.append(
+            row(
+                file=path.name,
+                label="fake" if i % 2 else "real",
+                split=("train", "train", "train", "train", "train", "val", "val", "test")[i],
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+        )
+    manifest = write_manifest(tmp_path, rows)
+    reference.main(["untrained", "--data", str(manifest), "--detector", "haar", "--workers", "1"])
+    model = checkpoints.load("untrained", device="cpu")
+    own = model.reference
+    assert own is not None
+    assert own.directions.shape == (1280, 1), "five faces do not span more"
+    features = []
+    for i in range(8):
+        image = images.decode((tmp_path / f"{i}.png").read_bytes())
+        (face,) = Haar().detect(image)
+        features.append(model.forward(model.tensor(image, [face.box]))[1][0])
+    assert own.means[0] == pytest.approx(np.mean([features[i] for i in (0, 2, 4)], 0), abs=1e-4)
+    assert own.means[1] == pytest.approx(np.mean([features[i] for i in (1, 3)], 0), abs=1e-4)
+    wanted = sorted(own.distance(np.stack([features[5], features[6]])))
+    assert own.distances == pytest.approx(wanted, rel=1e-2)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .evaluate import SEED, SETS, choose
 from .metrics import Array, auc_interval, tpr_at_fpr
-from .sources import Record, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, fingerprint, read_data
 
 
 def describe(data: bytes) -> list[float]:
@@ -50,12 +50,12 @@ def features(records: Sequence[Record]) -> Array:
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="a CSV manifest")
+    add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/baseline.json"))
     args = parser.parse_args(argv)
 
-    records = read_manifest(args.data)
+    records = read_data(args)
     train = [r for r in records if r.split == "train"]
     model = HistGradientBoostingClassifier(random_state=SEED, class_weight="balanced")
     model.fit(features(train), [r.label for r in train])

@@ -20,6 +20,7 @@ from fakeface.preprocess import Preprocessing, face_tensor
 from fakeface.types import Box
 
 from .augment import Augmentation, augment, jitter
+from .blend import self_blend
 from .sources import Record
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
@@ -54,7 +55,8 @@ class FaceSet:
     """Faces as (tensor (3, S, S), label).
 
     With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
-    be taken up again in its middle.
+    be taken up again in its middle. A photograph then becomes a self-blended fake with the chance
+    `blend`.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class FaceSet:
         how: Preprocessing,
         augmentation: Augmentation | None = None,
         seed: tuple[int, ...] = (),
+        blend: float = 0.0,
     ) -> None:
         self.records, self.faces, self.how = records, faces, how
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.blend = augmentation, seed, blend
 
     def __len__(self) -> int:
         return len(self.records)
@@ -77,13 +80,20 @@ class FaceSet:
         if self.augmentation is None:
             return face_tensor(image, box, self.how), record.label
         rng = np.random.default_rng((*self.seed, index))
+        label = record.label
+        if label == 0 and self.blend and rng.random() < self.blend:
+            image, label = self_blend(image, box, rng)[0], 1
         box = jitter(box, self.augmentation, rng)
         change = partial(augment, how=self.augmentation, rng=rng)
-        return face_tensor(image, box, self.how, change), record.label
+        return face_tensor(image, box, self.how, change), label
 
 
 def draw(
-    records: Sequence[Record], count: int, swap_share: float, seed: tuple[int, ...]
+    records: Sequence[Record],
+    count: int,
+    swap_share: float,
+    seed: tuple[int, ...],
+    blend_share: float = 0.0,
 ) -> list[Record]:
     """An epoch: half photographs, half fakes, each source in proportion to the root of its size.
 
@@ -93,12 +103,15 @@ def draw(
     Args:
         count: how many, drawn with replacement.
         swap_share: the share of face swaps among the fakes; they are another, harder task.
+        blend_share: the share of the fakes that will be made of photographs, which are drawn the
+            more often; `blended` is the chance that one of those becomes a fake.
     """
     sizes = Counter((record.label, record.source) for record in records)
     weights = np.array([sizes[record.label, record.source] ** -0.5 for record in records])
     label = np.array([record.label for record in records])
     swap = np.array([record.kind == "swap" for record in records])
-    shares = ((label == 0, 1.0), (swap, swap_share), ((label == 1) & ~swap, 1 - swap_share))
+    other = 1 - swap_share - blend_share
+    shares = ((label == 0, 1 + blend_share), (swap, swap_share), ((label == 1) & ~swap, other))
     for members, share in shares:
         if members.any():
             weights[members] *= share / weights[members].sum()
@@ -107,10 +120,22 @@ def draw(
     return [records[i] for i in picked]
 
 
+def blended(blend_share: float) -> float:
+    """The chance that a drawn photograph becomes a fake, for half the draws to be fakes."""
+    return blend_share / (1 + blend_share)
+
+
 def loader(
-    dataset: FaceSet, batch: int, workers: int, start: int = 0
+    dataset: FaceSet,
+    batch: int,
+    workers: int,
+    start: int = 0,
+    world: tuple[int, int] = (1, 0),
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of (N, 3, S, S) channels-last and float labels (N,), in order, from batch `start`.
+
+    Of `world`, how many processes divide each batch among them and which of them this is, the
+    second says which part is wanted.
 
     Threads, since decoding and resizing leave the interpreter free; processes would take longer
     to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang.
@@ -118,7 +143,8 @@ def loader(
     cv2.setNumThreads(1)
 
     def make(first: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pairs = [dataset[i] for i in range(first, min(first + batch, len(dataset)))]
+        own = range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
+        pairs = [dataset[i] for i in own]
         x = torch.stack([tensor for tensor, _ in pairs])
         y = torch.tensor([float(label) for _, label in pairs])
         return x.contiguous(memory_format=torch.channels_last), y

@@ -33,7 +33,7 @@ from .metrics import (
     expected_calibration_error,
     tpr_at_fpr,
 )
-from .sources import Record, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, fingerprint, read_data
 
 SEED = 0
 SETS = ("val", "test", "swaps", "test_unseen", "wild_generated", "wild_swaps")
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", help="a folder of checkpoints/")
-    parser.add_argument("--data", type=Path, required=True, help="a CSV manifest")
+    add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
     parser.add_argument("--reencode", action="store_true", help="measure the test set re-encoded")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = checkpoints.checkpoints_root() / args.name
     model = checkpoints.load(args.name)
     detector = open_detector(args.detector)
-    records = read_manifest(args.data)
+    records = read_data(args)
     results: dict[str, Any] = {
         "command": f"python -m train.evaluate {args.name} --data MANIFEST --sets "
         + " ".join(args.sets)

@@ -24,7 +24,7 @@ from .data import find_faces
 from .evaluate import generated, predict
 from .finetune import load_recipe
 from .metrics import fit_temperature, fit_thresholds
-from .sources import read_manifest
+from .sources import add_data_arguments, read_data
 
 FLAGGED, MISSED = 0.02, 0.05
 LICENCE = "Apache-2.0"
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="a file of train/recipes, without .py")
-    parser.add_argument("--data", type=Path, required=True, help="the manifest it was trained on")
+    add_data_arguments(parser)
     parser.add_argument("--run", type=Path, help="the run's folder (default runs/RECIPE)")
     parser.add_argument("--name", help="of the checkpoint (default: the backbone's)")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     # Half precision first: what is calibrated is what is shipped.
     state = {k: v.half().to(v.dtype) for k, v in safetensors.torch.load_file(path).items()}
     network.load_state_dict(state)
-    records = read_manifest(args.data)
+    records = read_data(args)
     run = json.loads((folder / "run.json").read_text())
     card = checkpoints.Card(
         name=args.name or recipe.backbone,

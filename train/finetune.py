@@ -3,7 +3,7 @@
 Phase 1 fits the head to frozen features, as a logistic regression, unless the initial weights have
 one already; each further phase of the recipe opens stages from the end. A run that was killed goes
 on where it stood, and ends with the weights it would have had, when the same command is given
-again.
+again. Several GPUs: `accelerate launch -m train.finetune RECIPE ...`, which divides each batch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import copy
 import csv
 import dataclasses
 import importlib
+import itertools
 import json
 import logging
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +26,26 @@ import numpy as np
 import safetensors.torch
 import timm
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from fakeface.backbones import BACKBONES, build, pick_device
+from fakeface.backbones import BACKBONES, build
 from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
-from .data import Faces, FaceSet, draw, find_faces, loader
+from .data import Faces, FaceSet, blended, draw, find_faces, loader
+from .distil import Teacher
 from .recipes import Phase, Recipe
+from .records import without_swaps
 from .schedule import open_stages, parameter_groups
-from .sources import Record, check_groups, fingerprint, read_manifest
+from .sources import Record, add_data_arguments, check_groups, fingerprint, read_data, short
 
 log = logging.getLogger("train")
 
@@ -46,8 +53,9 @@ log = logging.getLogger("train")
 class Run:
     """One training run and the folder it lives in.
 
-    The folder holds state.pt (everything needed to go on), log.csv, and at the end
-    best.safetensors, in full precision.
+    The folder holds state.pt (everything needed to go on), log.csv, the same for TensorBoard, and
+    at the end best.safetensors, in full precision. Where several processes share the run, the
+    first one judges and writes.
     """
 
     def __init__(
@@ -57,19 +65,25 @@ class Run:
         faces: Faces,
         folder: Path,
         workers: int,
-        device: torch.device,
+        accelerator: Accelerator,
         save_every: float,
     ) -> None:
-        self.recipe, self.folder, self.workers, self.device = recipe, folder, workers, device
+        self.recipe, self.folder, self.workers = recipe, folder, workers
         self.faces, self.save_every = faces, save_every
+        self.accelerator, self.device = accelerator, accelerator.device
         self.backbone = BACKBONES[recipe.backbone]
         self.how = Preprocessing(recipe.size, recipe.margin, self.backbone.mean, self.backbone.std)
         usable = [record for record in records if record.sha256 in faces]
-        self.train = [record for record in usable if record.split == "train"]
+        self.train = limited(
+            [record for record in usable if record.split == "train"],
+            recipe.train_limit,
+            recipe.seed,
+        )
         self.val = [record for record in usable if record.split == "val"]
-        self.model = build(recipe.backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = build(recipe.backbone).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model)
         self.best: dict[str, torch.Tensor] = {}
+        self.teacher: Teacher | None = None
         # Where the run stands: the phase (0 is the head), the epoch and the step to do next.
         self.at = {"phase": 0, "epoch": 0, "step": 0, "stale": 0, "best_auc": 0.0}
 
@@ -77,12 +91,15 @@ class Run:
 
     def save(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Write state.pt: to a temporary file first, so that a kill leaves the older one."""
+        if not self.accelerator.is_main_process:
+            return
         state = {
             "at": self.at,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "best": self.best,
             "optimizer": optimizer.state_dict() if optimizer else None,
+            "teacher": self.teacher.state_dict() if self.teacher else None,
         }
         part = self.folder / "state.part"
         torch.save(state, part)
@@ -97,12 +114,14 @@ class Run:
         self.at, self.best = state["at"], state["best"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
+        if self.teacher:
+            self.teacher.load_state_dict(state["teacher"])
         log.info("going on at %s", self.at)
         optimizer: dict[str, Any] | None = state["optimizer"]
         return optimizer
 
     def note(self, **row: Any) -> None:
-        """Append a line to log.csv and say it."""
+        """Append a line to log.csv, tell TensorBoard, and say it."""
         path = self.folder / "log.csv"
         fresh = not path.exists()
         with path.open("a", newline="") as file:
@@ -110,6 +129,11 @@ class Run:
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
+        with SummaryWriter(self.folder) as board:
+            position = len(path.read_text().splitlines()) - 1
+            for name, value in row.items():
+                if isinstance(value, float):
+                    board.add_scalar(name, value, position)
         said = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
         log.info("  ".join(said))
 
@@ -130,6 +154,8 @@ class Run:
                 self.fit_phase(phase, optimizer_state)
                 optimizer_state = None
                 self.begin(number + 1)
+        if not self.accelerator.is_main_process:
+            return
         path = self.folder / "best.part"
         state = {k: v.detach().cpu().contiguous() for k, v in self.best.items()}
         safetensors.torch.save_file(state, path)
@@ -147,6 +173,7 @@ class Run:
         """Phase 1: logistic regression on the features of the frozen backbone."""
         start = time.monotonic()
         chosen = self.draw(self.recipe.head_samples, 0, 0)
+        self.take_statistics(chosen)
         features, labels = [], []
         for x, y in tqdm(
             loader(chosen, self.recipe.batch, self.workers),
@@ -169,60 +196,116 @@ class Run:
         loss = log_loss(target, probe.predict_proba((matrix - mean) / std)[:, 1])
         self.judge("head", loss, 0.0, start)
 
+    def take_statistics(self, chosen: FaceSet, batches: int = 8) -> None:
+        """Measure the batch-norm statistics of layers that came without weights.
+
+        At their start values, mean 0 and variance 1, the features would be others than in training,
+        and a head fitted to them would be wrong from the first step on.
+        """
+        fresh = [
+            module
+            for module in self.model.modules()
+            if isinstance(module, nn.BatchNorm2d)
+            and module.running_mean is not None
+            and not module.running_mean.any()
+        ]
+        for module in fresh:
+            module.train()
+            module.momentum = None  # the plain mean over the batches
+        if fresh:
+            for x, _ in itertools.islice(loader(chosen, self.recipe.batch, self.workers), batches):
+                with self.precision():
+                    self.model(x.to(self.device))
+        for module in fresh:
+            module.eval()
+            module.momentum = 0.1
+
     def fit_phase(self, phase: Phase, optimizer_state: dict[str, Any] | None) -> None:
         """One phase: AdamW, a warm-up and cosine decay, an average of the weights."""
-        recipe = self.recipe
+        recipe, accelerator = self.recipe, self.accelerator
         open_stages(self.model, self.backbone, phase.stages)
-        optimizer = torch.optim.AdamW(
-            list(
-                parameter_groups(
-                    self.model, self.backbone, phase.lr, recipe.depth_decay, recipe.weight_decay
-                )
-            )
+        groups = parameter_groups(
+            self.model, self.backbone, phase.lr, recipe.depth_decay, recipe.weight_decay
         )
+        optimizer = torch.optim.AdamW(list(groups))
+        if self.teacher:
+            optimizer.add_param_group({"params": self.teacher.parameters(), "lr": phase.lr})
         peaks = [group["lr"] for group in optimizer.param_groups]
         if optimizer_state:
             optimizer.load_state_dict(optimizer_state)
-        steps = math.ceil(recipe.samples / recipe.batch)
+        network = accelerator.prepare_model(self.model)
+        steps = math.ceil(recipe.samples / (recipe.batch * recipe.accumulate))
         saved = time.monotonic()
-        while self.at["epoch"] < phase.epochs and self.at["stale"] < recipe.patience:
-            epoch, start, losses = int(self.at["epoch"]), time.monotonic(), []
-            chosen = self.draw(recipe.samples, int(self.at["phase"]), epoch)
-            first = int(self.at["step"])
-            bar = tqdm(
-                loader(chosen, recipe.batch, self.workers, first),
-                total=steps, initial=first, desc=f"{phase.name} {epoch + 1}/{phase.epochs}",
-            )  # fmt: skip
-            for x, y in bar:
-                done = epoch * steps + int(self.at["step"])
-                factor = _factor(done / (phase.epochs * steps))
-                for group, peak in zip(optimizer.param_groups, peaks):
-                    group["lr"] = peak * factor
-                losses.append(self.step(x.to(self.device), y.to(self.device), optimizer, done))
-                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-                self.at["step"] += 1
-                if time.monotonic() - saved > self.save_every:
-                    self.save(optimizer)
-                    saved = time.monotonic()
-            self.at |= {"epoch": epoch + 1, "step": 0}
-            self.judge(phase.name, float(np.mean(losses)), peaks[0] * factor, start)
-            self.save(optimizer)
-            saved = time.monotonic()
+        done = int(self.at["epoch"]) * steps + int(self.at["step"])
+        with tqdm(
+            total=phase.epochs * steps,
+            initial=done,
+            desc=phase.name,
+            disable=not accelerator.is_main_process,
+        ) as bar:
+            while self.at["epoch"] < phase.epochs and self.at["stale"] < recipe.patience:
+                epoch, start, losses = int(self.at["epoch"]), time.monotonic(), []
+                batches = self.batches(steps * recipe.accumulate, epoch)
+                for step in range(int(self.at["step"]), steps):
+                    factor = _factor((epoch * steps + step) / (phase.epochs * steps))
+                    for group, peak in zip(optimizer.param_groups, peaks):
+                        group["lr"] = peak * factor
+                    losses.append(self.step(network, batches, optimizer, epoch * steps + step))
+                    bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
+                    bar.update()
+                    self.at["step"] = step + 1
+                    if time.monotonic() - saved > self.save_every:
+                        self.save(optimizer)
+                        saved = time.monotonic()
+                self.at |= {"epoch": epoch + 1, "step": 0}
+                loss = float(np.mean(losses)) if losses else math.nan  # killed at the epoch's end
+                self.judge(phase.name, loss, peaks[0] * factor, start)
+                self.save(optimizer)
+                saved = time.monotonic()
+
+    def batches(self, count: int, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """This process's part of what is left of an epoch of `count` batches."""
+        recipe = self.recipe
+        chosen = self.draw(count * recipe.batch, int(self.at["phase"]), epoch)
+        first = int(self.at["step"]) * recipe.accumulate
+        world = self.accelerator.num_processes, self.accelerator.process_index
+        return loader(chosen, recipe.batch, self.workers, first, world)
 
     def step(
-        self, x: torch.Tensor, y: torch.Tensor, optimizer: torch.optim.Optimizer, done: int
+        self,
+        network: nn.Module,
+        batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+        optimizer: torch.optim.Optimizer,
+        done: int,
     ) -> float:
-        """One step; returns its loss."""
-        smooth = y * (1 - 2 * self.recipe.smoothing) + self.recipe.smoothing
-        with self.precision():
-            logits = self.model(x).float().flatten()
-        loss = binary_cross_entropy_with_logits(logits, smooth)
+        """One step on the next `accumulate` batches; returns its loss."""
+        recipe = self.recipe
+        rng = np.random.default_rng(
+            (recipe.seed, int(self.at["phase"]), done, self.accelerator.process_index)
+        )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = 0.0
+        for x, y in itertools.islice(batches, recipe.accumulate):
+            x, y = x.to(self.device), y.to(self.device)
+            y = y * (1 - 2 * recipe.smoothing) + recipe.smoothing
+            if recipe.mixup:
+                x, y = mix(x, y, recipe.mixup, rng)
+            with self.precision():
+                logits = network(x).float().flatten()
+                loss = binary_cross_entropy_with_logits(logits, y)
+                if self.teacher:
+                    hints = self.teacher(x, logits)
+                    loss = (1 - recipe.teaching) * loss + recipe.teaching * hints
+            loss = loss / recipe.accumulate
+            self.accelerator.backward(loss)
+            total += float(loss.detach())
+        if self.teacher:
+            for parameter in self.teacher.parameters():
+                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         optimizer.step()
         # The average starts short, or its first epochs would be those of the start weights.
-        decay = min(self.recipe.ema, (1 + done) / (10 + done))
+        decay = min(recipe.ema, (1 + done) / (10 + done))
         with torch.no_grad():
             for kept, new in zip(
                 self.average.state_dict().values(), self.model.state_dict().values()
@@ -231,24 +314,28 @@ class Run:
                     kept.lerp_(new, 1 - decay)
                 else:
                     kept.copy_(new)
-        return float(loss.detach())
+        return total
 
     def judge(self, phase: str, loss: float, lr: float, start: float) -> None:
         """Measure the averaged weights on val, and keep them if they are the best so far."""
-        seconds = time.monotonic() - start
-        labels, logits = self.predict(self.val)
-        auc = float(roc_auc_score(labels, logits))
-        generated = np.array([record.kind != "swap" for record in self.val])
-        auc_generated = float(roc_auc_score(labels[generated], logits[generated]))
-        better = auc_generated > self.at["best_auc"]
-        if better:
-            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
-        self.at["stale"] = 0 if better else self.at["stale"] + 1
-        self.at["best_auc"] = max(auc_generated, self.at["best_auc"])
-        self.note(
-            phase=phase, epoch=self.at["epoch"], loss=loss, val_auc=auc,
-            val_auc_without_swaps=auc_generated, lr=lr, seconds=seconds,
-        )  # fmt: skip
+        if self.accelerator.is_main_process:
+            seconds = time.monotonic() - start
+            labels, logits = self.predict(self.val)
+            auc = float(roc_auc_score(labels, logits))
+            generated = {record.sha256 for record in without_swaps(self.val)}
+            chosen = np.array([record.sha256 in generated for record in self.val])
+            auc_generated = float(roc_auc_score(labels[chosen], logits[chosen]))
+            better = auc_generated > self.at["best_auc"]
+            if better:
+                self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+            self.at["stale"] = 0 if better else self.at["stale"] + 1
+            self.at["best_auc"] = max(auc_generated, self.at["best_auc"])
+            self.note(
+                phase=phase, epoch=self.at["epoch"], loss=loss, val_auc=auc,
+                val_auc_without_swaps=auc_generated, lr=lr, seconds=seconds,
+            )  # fmt: skip
+        if self.accelerator.num_processes > 1:
+            self.at, self.best = broadcast_object_list([self.at, self.best])
 
     @torch.no_grad()
     def predict(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
@@ -264,12 +351,32 @@ class Run:
     def draw(self, count: int, phase: int, epoch: int) -> FaceSet:
         """The faces of one epoch: a function of the seed, the phase and the epoch alone."""
         seed = (self.recipe.seed, phase, epoch)
-        records = draw(self.train, count, self.recipe.swap_share, seed)
-        return FaceSet(records, self.faces, self.how, self.recipe.augmentation, seed)
+        share = self.recipe.blend_share
+        records = draw(self.train, count, self.recipe.swap_share, seed, share)
+        return FaceSet(
+            records, self.faces, self.how, self.recipe.augmentation, seed, blended(share)
+        )
 
     def precision(self) -> torch.autocast:
         """bfloat16 where it is quick; parameters stay in full precision."""
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def limited(records: list[Record], limit: int | None, seed: int) -> list[Record]:
+    """At most `limit` records, drawn by the seed."""
+    if limit is None or limit >= len(records):
+        return records
+    chosen = np.random.default_rng(seed).choice(len(records), limit, replace=False)
+    return [records[i] for i in sorted(chosen)]
+
+
+def mix(
+    x: torch.Tensor, y: torch.Tensor, alpha: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each picture and label of a batch mixed with another's, by one draw of Beta(alpha, alpha)."""
+    ratio = float(rng.beta(alpha, alpha))
+    other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
+    return ratio * x + (1 - ratio) * x[other], ratio * y + (1 - ratio) * y[other]
 
 
 def _factor(progress: float) -> float:
@@ -306,20 +413,31 @@ def initialise(model: nn.Module, backbone: str, init: str) -> None:
     log.info("%d of %d tensors from %s", len(state), len(own), init)
 
 
+def teach(run: Run, folder: Path) -> Teacher:
+    """The finished run in `folder` as the teacher of this one."""
+    backbone = BACKBONES[json.loads((folder / "run.json").read_text())["recipe"]["backbone"]]
+    network = build(backbone.name).to(run.device)
+    network.load_state_dict(safetensors.torch.load_file(folder / "best.safetensors"))
+    return Teacher(network, backbone, run.model, run.backbone)
+
+
 def load_recipe(name: str) -> Recipe:
     """The RECIPE of train/recipes/NAME.py."""
     recipe: Recipe = importlib.import_module(f"train.recipes.{name}").RECIPE
     return recipe
 
 
-def describe(args: argparse.Namespace, recipe: Recipe, train: list[Record]) -> dict[str, Any]:
+def describe(
+    args: argparse.Namespace, recipe: Recipe, train: list[Record], accelerator: Accelerator
+) -> dict[str, Any]:
     """What a run was, for the card of the model that comes of it; `after` is the run before it."""
     init = Path(args.init)
     before = init.parent / "run.json"
     return {
         "command": f"python -m train.finetune {args.recipe} --data "
-        + " ".join(f"{path.parent.name}/{path.name}" for path in args.data)
-        + f" --init {init if before.exists() else init.name}",
+        + " ".join(short(spec) for spec in args.data)
+        + f" --init {init if before.exists() else init.name}"
+        + (f" --teacher {args.teacher}" if args.teacher else ""),
         "seed": recipe.seed,
         "recipe": dataclasses.asdict(recipe),
         "data": fingerprint(train),
@@ -328,7 +446,8 @@ def describe(args: argparse.Namespace, recipe: Recipe, train: list[Record]) -> d
         "sources_of_photographs": len({r.source for r in train if r.label == 0}),
         "families_of_fakes": sorted({r.family for r in train if r.label}),
         "torch": torch.__version__,
-        "device": str(pick_device(args.device)),
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "after": json.loads(before.read_text()) if before.exists() else None,
     }
@@ -338,13 +457,14 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="a file of train/recipes, without .py")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="CSV manifests")
+    add_data_arguments(parser)
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
+    parser.add_argument("--teacher", type=Path, help="the folder of a finished run to learn from")
     parser.add_argument("--run", type=Path, help="its folder (default runs/RECIPE)")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--device", help="cpu, cuda ... (default: the GPU where there is one)")
+    parser.add_argument("--device", choices=("cpu",), help="default: the GPU where there is one")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
     parser.add_argument("--save-every", type=float, default=120, help="seconds between saves")
     args = parser.parse_args(argv)
@@ -354,22 +474,23 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    records = [r for path in args.data for r in read_manifest(path)]
-    records = [r for r in records if r.split in ("train", "val")]
-    check_groups(records)
+    records = [r for r in read_data(args) if r.split in ("train", "val")]
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
-    run = Run(
-        recipe, records, faces, folder, args.workers, pick_device(args.device), args.save_every
-    )
+    accelerator = Accelerator(cpu=args.device == "cpu")
+    run = Run(recipe, records, faces, folder, args.workers, accelerator, args.save_every)
     log.info(
-        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: 0",
+        "train %d  val %d  (%d without a face)  data %s  groups in more than one split: %d",
         len(run.train), len(run.val), len(records) - len(run.train) - len(run.val),
-        fingerprint(records),
+        fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
-    (folder / "run.json").write_text(json.dumps(describe(args, recipe, run.train), indent=2))
+    if accelerator.is_main_process:
+        about = describe(args, recipe, run.train, accelerator)
+        (folder / "run.json").write_text(json.dumps(about, indent=2))
     initialise(run.model, recipe.backbone, args.init)
+    if args.teacher:
+        run.teacher = teach(run, args.teacher)
     run.fit()
 
 

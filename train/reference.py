@@ -1,8 +1,8 @@
 """What a shipped model learnt from, in short: `python -m train.reference NAME --data MANIFEST`.
 
 Writes reference.safetensors beside the model's weights, from which the page tells how familiar a
-face is to the model. The covariance is fitted to faces of the train split alone, and the distances
-that a face is compared with are those of the val split.
+face is to the model. The covariance is fitted to faces of the train split alone, drawn at random,
+and the distances that a face is compared with are those of the val split.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .data import Faces, FaceSet, find_faces, loader
 from .metrics import Array
 from .sources import Record, read_manifest
 
+SEED = 0
 RANK = 64  # of 1280 directions of MobileNetV2 these hold 99 % of the variance
 
 
@@ -45,7 +46,8 @@ def fit(train: FloatArray, labels: Array, val: FloatArray, rank: int = RANK) -> 
     means = np.stack([train[labels == label].mean(axis=0) for label in (0, 1)])
     within = train - means[labels]
     variances, directions = np.linalg.eigh(within.T @ within / len(within))  # rising
-    rank = min(rank, len(variances) - 1)
+    # Of few faces, no more than half of the directions that they span.
+    rank = min(rank, len(variances) - 1, max(1, len(within) // 2 - 1))
     fitted = Reference(
         means=means.astype(np.float32),
         directions=directions[:, : -rank - 1 : -1].astype(np.float32),
@@ -68,6 +70,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", help="a folder of checkpoints/")
     parser.add_argument("--data", type=Path, required=True, help="the manifest it was trained on")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument(
+        "--faces", type=int, default=2000, help="of train at most (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="threads that decode")
     args = parser.parse_args(argv)
 
@@ -75,20 +80,16 @@ def main(argv: list[str] | None = None) -> None:
     (folder / checkpoints.REFERENCE).unlink(missing_ok=True)  # or an old one would be checked
     model = checkpoints.load(args.name)
     detector = open_detector(args.detector)
-    split = {"train": [], "val": []}
-    for record in read_manifest(args.data):
-        split.get(record.split, []).append(record)
-    cache = Path("runs") / f"faces-{detector.name}.json"
-    found = {
-        name: features(model, own, find_faces(own, detector, cache), args.workers)
-        for name, own in split.items()
-    }
-    reference = fit(*found["train"], found["val"][0])
+    records = read_manifest(args.data)
+    train, val = ([r for r in records if r.split == split] for split in ("train", "val"))
+    chosen = np.random.default_rng(SEED).permutation(len(train))[: args.faces]
+    train = [train[i] for i in np.sort(chosen)]
+    faces = find_faces(train + val, detector, Path("runs") / f"faces-{detector.name}.json")
+    known, labels = features(model, train, faces, args.workers)
+    seen, _ = features(model, val, faces, args.workers)
+    reference = fit(known, labels, seen)
     checkpoints.write_reference(folder, checkpoints.read_card(folder), reference)
-    print(
-        f"{folder / checkpoints.REFERENCE}: {len(found['train'][0])} training faces, "
-        f"{reference.distances.size} validation faces"
-    )
+    print(f"{folder / checkpoints.REFERENCE}: {len(known)} faces of train, {len(seen)} of val")
 
 
 if __name__ == "__main__":

@@ -34,13 +34,19 @@ class Recipe:
         samples: draws an epoch.
         head_samples: draws whose frozen features the head is fitted to in the first phase.
         phases: after the head.
-        batch: pictures a step.
+        batch: pictures a forward pass.
+        accumulate: forward passes a step of the optimiser.
+        train_limit: at most so many different training pictures, drawn by the seed; None for all.
         depth_decay: factor of the learning rate from a stage to the one before it.
         weight_decay: of AdamW.
         smoothing: labels become this and one minus this.
         ema: decay a step of the averaged weights, which are what is kept.
         swap_share: share of face swaps among the fakes drawn.
+        blend_share: share of self-blended photographs among the fakes; see `train.blend`.
+        mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
+            al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
+        teaching: share of the loss that a teacher sets, where the run has one; see `train.distil`.
         seed: of everything.
     """
 
@@ -51,11 +57,16 @@ class Recipe:
     samples: int = 8000
     head_samples: int = 8000
     batch: int = 64
+    accumulate: int = 1
+    train_limit: int | None = None
     depth_decay: float = 0.85
     weight_decay: float = 0.02
     smoothing: float = 0.02
     ema: float = 0.995
     swap_share: float = 0.15
+    blend_share: float = 0.0
+    mixup: float = 0.0
     patience: int = 5
+    teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
