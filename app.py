@@ -568,10 +568,9 @@ def build() -> gr.Blocks:
         batch_model.input(None, js=again("pick"))
         table.stop(None, cancels=going)
 
-        for function in (check, check_url, compare, list_models):
+        for function in (check, check_url, compare, make_report, list_models):
             gr.api(function, **LIMITS)
-        gr.api(check_batch, api_name="batch", concurrency_limit=1, concurrency_id="batch")
-        gr.api(make_report, api_name="report", **LIMITS)
+        gr.api(check_batch, concurrency_limit=1, concurrency_id="batch")
     return page
 
 

@@ -38,6 +38,9 @@ CHROMIUM_ARGS = [
     "--use-fake-device-for-media-stream",
 ]
 
+AT_REST = """[...document.querySelectorAll('.html-container')]
+  .every((part) => getComputedStyle(part).opacity === '1')"""  # no answer is on its way or fades in
+
 
 def random_checkpoint(root: Path, name: str = "random", backbone: str = "mobilenetv2_100") -> Path:
     """A model of random weights, which is a model in every respect but what it knows."""

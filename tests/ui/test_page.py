@@ -251,11 +251,12 @@ def test_uploads_are_deleted(open_page: Open, uploads: Path) -> None:
 
 
 def comparable(found: dict[str, Any], model: str) -> tuple[dict[str, Any], list[float]]:
-    """An answer without what differs between two runs, and its probabilities apart."""
+    """An answer without what differs between two runs, and its measured numbers apart."""
     numbers = [found["p_fake"]]
     found = {**found, "p_fake": None, "date": None, "file": Path(found["file"]).name}
     for face in found["faces"]:
-        score = face["models"][model]
+        quality, score = face["quality"], face["models"][model]
+        numbers += [quality.pop("familiarity") or 0.0, quality.pop("sharpness") / 1e3]
         numbers += [score["p_fake"], *(variant["p_fake"] for variant in score["variants"])]
         score |= {"p_fake": None, "seconds": None, "heatmap": None}
         score["variants"] = [{**variant, "p_fake": None} for variant in score["variants"]]
@@ -279,8 +280,8 @@ def test_page_api_command_line_and_package_agree(
     command = json.loads(capsys.readouterr().out)
     client = Client(url, verbose=False, download_files=False)
     api = client.predict(handle_file(PORTRAIT), api_name="/check")
-    (in_batch,) = client.predict([handle_file(PORTRAIT)], api_name="/batch")
-    kept = client.predict(handle_file(PORTRAIT), api_name="/report")["json"]
+    (in_batch,) = client.predict([handle_file(PORTRAIT)], api_name="/check_batch")
+    kept = client.predict(handle_file(PORTRAIT), api_name="/make_report")["json"]
     client.close()
 
     page = open_page()
@@ -297,7 +298,7 @@ def test_page_api_command_line_and_package_agree(
     for other in (command, api, in_batch, kept, taken):
         same, close = comparable(other, name)
         assert same == wanted
-        assert close == pytest.approx(numbers, abs=2e-3)
+        assert close == pytest.approx(numbers, abs=5e-3)  # the server uses other threads
 
 
 def test_the_api_says_what_is_wrong(url: str, tmp_path: Path) -> None:

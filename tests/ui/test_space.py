@@ -16,7 +16,7 @@ import gradio
 import pytest
 from gradio_client import Client, handle_file
 from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
 
 from tests.ui.serve import ROOT, served
@@ -90,14 +90,14 @@ def test_programs_are_told_names_and_types(space: str) -> None:
     client = Client(space, verbose=False, download_files=False)
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert sorted(endpoints) == [
-        "/batch", "/check", "/check_url", "/compare", "/list_models", "/report",
+        "/check", "/check_batch", "/check_url", "/compare", "/list_models", "/make_report",
     ]  # fmt: skip
     for name in ("/check", "/compare"):
         (returned,) = endpoints[name]["returns"]
         assert "p_fake: float" in returned["python_type"]["type"], returned
     both = client.predict(handle_file(PORTRAIT), api_name="/compare")
     assert both["models"] == [model["name"] for model in client.predict(api_name="/list_models")]
-    made = client.predict(handle_file(PORTRAIT), [], True, api_name="/report")
+    made = client.predict(handle_file(PORTRAIT), [], True, api_name="/make_report")
     assert made["html"].lstrip().startswith("<!doctype html>")
     assert made["json"]["sha256"] in made["html"]
     (heatmap,) = [m["heatmap"] for m in made["json"]["faces"][0]["models"].values()]
@@ -110,7 +110,7 @@ def test_programs_are_told_names_and_types(space: str) -> None:
 def test_assistants_find_the_same_tools(space: str) -> None:
     async def talk() -> tuple[set[str], Any, Any]:
         async with (
-            streamablehttp_client(f"{space}/gradio_api/mcp/") as (read, write, _),
+            streamable_http_client(f"{space}/gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
@@ -123,7 +123,9 @@ def test_assistants_find_the_same_tools(space: str) -> None:
 
     with ThreadPoolExecutor(1) as apart:  # playwright keeps an event loop in this thread
         names, good, bad = apart.submit(asyncio.run, talk()).result()
-    assert names == {"batch", "check", "check_url", "compare", "list_models", "report"}
+    assert names == {
+        "check", "check_batch", "check_url", "compare", "list_models", "make_report",
+    }  # fmt: skip
     assert digest(PORTRAIT.read_bytes()) in good.content[0].text
     assert bad.isError and "private network" in bad.content[0].text
 
