@@ -92,9 +92,8 @@ def discard(upload: Mapping[str, Any]) -> None:
 
 def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
     """The bytes and the name of an upload, or of what lies at an address on the web."""
-    address = sent.get("address") or str(sent.get("file", {}).get("path"))
-    if "address" in sent or address.startswith(("http://", "https://")):
-        found = fetch.fetch(str(address))
+    if "address" in sent:
+        found = fetch.fetch(str(sent["address"]))
         return found.data, found.name
     path, name = uploaded(sent.get("file", {}))
     return images.read_bytes(path), name
@@ -369,6 +368,10 @@ def in_a_sentence() -> Iterator[None]:
         yield
     except FakefaceError as error:
         raise gr.Error(told(error), print_exception=False) from error
+    except Exception as error:
+        log.exception("A request could not be answered")
+        sentence = "Something went wrong in fakeface itself; try another picture."
+        raise gr.Error(sentence, print_exception=False) from error
 
 
 def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
@@ -459,7 +462,8 @@ def list_models() -> list[ModelResult]:
         One object a model: its name, title, network, size, test AUC and the sha256 of its weights.
     """
     root = checkpoints.checkpoints_root()
-    return [report.describe(card, root / card.name) for card in checkpoints.installed()]
+    with in_a_sentence():
+        return [report.describe(card, root / card.name) for card in checkpoints.installed()]
 
 
 # The layout -----------------------------------------------------------------------------------
@@ -623,6 +627,7 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
         max_file_size=batch.MAX_ARCHIVE,
         footer_links=["api"],
         mcp_server=mcp,
+        show_error=True,  # or MCP clients are not told; `in_a_sentence` leaves nothing else to see
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

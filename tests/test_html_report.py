@@ -199,7 +199,7 @@ def unlike(value: Any, hint: Any, where: str = "it") -> list[str]:
     if origin in (Union, types.UnionType):
         found = [unlike(value, arg, where) for arg in args]
         return [] if [] in found else found[0]
-    if origin is list:
+    if origin is list and isinstance(value, list):
         return [x for v in value for x in unlike(v, args[0], f"{where}[]")]
     if origin is dict:
         return [x for k, v in value.items() for x in unlike(v, args[1], f"{where}.{k}")]

@@ -1,7 +1,7 @@
 """Photographs the page: `python -m tests.ui.screenshots OUTDIR [--picture FILE]...`.
 
-Takes the shipped models, and one of random weights where they are few, and writes a PNG for each state of the page on a
-desktop and on a phone, light and dark.
+Takes the shipped models, and one of random weights where they are few, and writes a PNG for each
+state of the page on a desktop and on a phone, light and dark.
 """
 
 from __future__ import annotations

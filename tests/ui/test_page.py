@@ -274,7 +274,7 @@ def test_page_api_command_line_and_package_agree(
     name, detector = checkpoints.default(), faces.open_detector()
     data = PORTRAIT.read_bytes()
     package = report.to_dict(
-        analyse.analyse(data, models=[checkpoints.load(name)], detector=detector, file="x")
+        analyse.analyse(data, models=[checkpoints.load(name)], detector=detector)
     )
     assert cli.main(["analyse", str(PORTRAIT), "--json"]) == 0
     command = json.loads(capsys.readouterr().out)

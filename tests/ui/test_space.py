@@ -118,8 +118,8 @@ def test_assistants_find_the_same_tools(space: str) -> None:
             assert "made by an AI" in (tools["check"].description or "")
             picture = "data:image/jpeg;base64," + base64.b64encode(PORTRAIT.read_bytes()).decode()
             good = await session.call_tool("check", {"picture": picture, "model": ""})
-            inside = {"picture": "http://127.0.0.1/a.jpg", "model": ""}
-            return set(tools), good, await session.call_tool("check", inside)
+            inside = {"url": "http://127.0.0.1/a.jpg", "model": ""}
+            return set(tools), good, await session.call_tool("check_url", inside)
 
     with ThreadPoolExecutor(1) as apart:  # playwright keeps an event loop in this thread
         names, good, bad = apart.submit(asyncio.run, talk()).result()
