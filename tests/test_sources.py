@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import gzip
@@ -24,6 +23,7 @@ import pytest
 from PIL import Image
 
 from fakeface.types import Box
+from tests.pools import record, row, write_manifest
 from tests.servers import Remote, serve
 from train import kaggle140k, wilddeepfake
 from train import records as records_module
@@ -45,12 +45,6 @@ from train.sources import (
 from train.wilddeepfake import VAL, Spread
 
 
-def record(name: str, **changes) -> Record:
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    plain = Record(Path(name), 0, "train", "photo", "s", "f", name, digest)
-    return dataclasses.replace(plain, **changes)
-
-
 def picture(seed: int, form: str = "PNG", side: int = 8) -> bytes:
     """A small picture that no other seed makes."""
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
@@ -66,22 +60,6 @@ def put(path: Path, data: bytes) -> Path:
 
 
 # -- manifests ----------------------------------------------------------------------------------
-
-
-def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
-    path = folder / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def row(**changes) -> dict[str, str]:
-    return {
-        "file": "a.jpg", "label": "fake", "split": "train", "kind": "generated", "source": "s",
-        "family": "f", "group": "g", "sha256": "0" * 64, **changes,
-    }  # fmt: skip
 
 
 def test_fake_is_one_and_real_is_zero(tmp_path):

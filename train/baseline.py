@@ -18,9 +18,11 @@ from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
 from tqdm import tqdm
 
-from .evaluate import SEED, SETS, choose
+from .evaluate import SEED
 from .metrics import Array, auc_interval, tpr_at_fpr
+from .sets import SETS, choose
 from .sources import Record, add_data_arguments, fingerprint, read_data
+from .store import write_json
 
 
 def describe(data: bytes) -> list[float]:
@@ -77,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             "tpr_at_fpr_5": tpr_at_fpr(labels, scores, 0.05),
         }
         print(name, json.dumps(results["sets"][name]["auc"]))
-    args.out.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(args.out, results)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def face_mask(shape: tuple[int, ...], face: Box, rng: np.random.Generator) -> Fl
     strength = float(rng.choice((0.5, 0.75, 1.0), p=(0.15, 0.2, 0.65)))
     blurred = cv2.GaussianBlur(oval, (0, 0), max(0.5, soft)).astype(np.float32) * strength
     blurred[blurred < 1 / 255] = 0
-    return np.asarray(blurred, np.float32)
+    return np.minimum(blurred, np.float32(1))  # the filter's rounding
 
 
 def _restyle(image: RGB, face: Box, rng: np.random.Generator) -> RGB:

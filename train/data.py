@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,22 @@ from fakeface.types import Box
 
 from .augment import Augmentation, augment, jitter
 from .blend import self_blend
-from .sources import Record
+from .sources import Record, SourceError
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
+
+
+def only(records: Iterable[Record], sources: Collection[str]) -> list[Record]:
+    """The records of these sources, to train on one pair of them alone.
+
+    Raises:
+        SourceError: a name is not that of any record's source.
+    """
+    records = list(records)
+    unknown = sorted(set(sources) - {record.source for record in records})
+    if unknown:
+        raise SourceError(f"There is no source {unknown[0]!r}; see the manifest's column source.")
+    return [record for record in records if record.source in sources]
 
 
 def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Faces:

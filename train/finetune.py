@@ -40,7 +40,7 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
-from .data import Faces, FaceSet, blended, draw, find_faces, loader
+from .data import Faces, FaceSet, blended, draw, find_faces, loader, only
 from .distil import Teacher
 from .recipes import Phase, Recipe
 from .records import without_swaps
@@ -397,6 +397,11 @@ def initialise(model: nn.Module, backbone: str, init: str) -> None:
         CheckpointMismatch: the file holds layers that the network lacks, or of another shape.
     """
     if init == "random":
+        # ConvNeXt's layer scale of 1e-6 is for hundreds of epochs; short runs would end before
+        # its blocks say anything.
+        for name, parameter in model.named_parameters():
+            if name.endswith(".gamma"):
+                nn.init.constant_(parameter, 0.1)
         return
     if init == "pretrained":
         state = timm.create_model(backbone, pretrained=True, num_classes=0).state_dict()
@@ -437,6 +442,7 @@ def describe(
         "command": f"python -m train.finetune {args.recipe} --data "
         + " ".join(short(spec) for spec in args.data)
         + f" --init {init if before.exists() else init.name}"
+        + (f" --only {' '.join(args.only)}" if args.only else "")
         + (f" --teacher {args.teacher}" if args.teacher else ""),
         "seed": recipe.seed,
         "recipe": dataclasses.asdict(recipe),
@@ -461,6 +467,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
+    parser.add_argument("--only", nargs="+", metavar="SOURCE", help="learn from these alone")
     parser.add_argument("--teacher", type=Path, help="the folder of a finished run to learn from")
     parser.add_argument("--run", type=Path, help="its folder (default runs/RECIPE)")
     parser.add_argument("--workers", type=int, default=2)
@@ -475,6 +482,8 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     records = [r for r in read_data(args) if r.split in ("train", "val")]
+    if args.only:
+        records = only(records, args.only)
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     accelerator = Accelerator(cpu=args.device == "cpu")

@@ -6,25 +6,71 @@ for people, checkpoints/NAME/README.md. No number in a document is typed by hand
 
 from __future__ import annotations
 
-import json
+import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakeface import checkpoints
+from fakeface import __version__, checkpoints
 from fakeface.checkpoints import Card
 from fakeface.types import Verdict
 
+from .goals import assess
+from .sets import TITLES
+from .store import read_json, write_json
+
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-TITLES = {
-    "val": "validation (thresholds and temperature were fitted here)",
-    "test": "test: generated and edited faces",
-    "test_unseen": "unseen sources: a StyleGAN2 site against stock photographs",
-    "swaps": "face swaps (DFDC) against the clips they were made from",
-    "wild_generated": "in the wild: LoRA headshots",
-    "wild_swaps": "in the wild: face swaps (inswapper)",
-}
+UNSEEN = ("test_unseen", "wild_generated", "wild_swaps")
+REENCODED = (
+    "The test pictures after they were shrunk, enlarged or saved again. A flip is a verdict that "
+    "turns from real to AI-generated or back; *unsure* is no flip. After the check, which makes a "
+    "verdict unsure that a copy of the picture turns round, users see at most so many flips."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Everything that was measured, as it lies in checkpoints/.
+
+    Attributes:
+        cards: of the shipped models, the default one first.
+        metrics: metrics.json by model.
+        pointing: pointing.json by model.
+        baseline, probe: what is set beside them; empty where there is none.
+        experiments: runs that are not shipped, by name.
+        lofo: leave one family out, by recipe.
+        releases: the test AUC of the default model of earlier releases.
+    """
+
+    cards: tuple[Card, ...]
+    metrics: Mapping[str, Mapping[str, Any]]
+    pointing: Mapping[str, Mapping[str, Any]]
+    baseline: Mapping[str, Any]
+    probe: Mapping[str, Any]
+    experiments: Mapping[str, Mapping[str, Any]]
+    lofo: Mapping[str, Mapping[str, Any]]
+    releases: Mapping[str, Mapping[str, Any]]
+
+
+def stored(root: Path) -> Stored:
+    """Read a folder of checkpoints."""
+    cards = checkpoints.installed(root)
+    best = checkpoints.default(root) if cards else ""
+    return Stored(
+        cards=tuple(sorted(cards, key=lambda card: (card.name != best, card.name))),
+        metrics={card.name: read_json(root / card.name / "metrics.json") for card in cards},
+        pointing={card.name: read_json(root / card.name / "pointing.json") for card in cards},
+        baseline=read_json(root / "baseline.json"),
+        probe=read_json(root / "probe.json"),
+        experiments={p.stem: read_json(p) for p in sorted(root.glob("experiments/*.json"))},
+        lofo={path.stem: read_json(path) for path in sorted(root.glob("lofo/*.json"))},
+        releases=read_json(root / "releases.json"),
+    )
+
+
+# -- cells ------------------------------------------------------------------------------------
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -33,103 +79,262 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
-def share(value: float) -> str:
+def share(value: float | None) -> str:
     """A share in per cent."""
-    return f"{100 * value:.1f} %"
+    return "" if value is None else f"{100 * value:.1f} %"
 
 
 def interval(auc: Mapping[str, float] | None) -> str:
     """A measured area under the ROC curve with its 95 % interval."""
-    return f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" if auc else "not measured"
+    return f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" if auc else ""
 
 
-def summary(cards: Sequence[Card], baseline: Mapping[str, Any]) -> str:
-    """AUC on each set, a column a model, and what a metadata-only classifier gets beside it."""
+def counted(found: Mapping[str, float] | None) -> str:
+    """A share with its 95 % interval and of how many."""
+    if not found:
+        return ""
+    low, high = 100 * found["low"], 100 * found["high"]
+    return f"{share(found['value'])} ({low:.0f} to {high:.0f})"
+
+
+def auc_of(results: Mapping[str, Any], name: str) -> str:
+    """One set's AUC, or an empty cell."""
+    return interval(results.get("sets", {}).get(name, {}).get("auc"))
+
+
+# -- what RESULTS.md holds --------------------------------------------------------------------
+
+
+def overview(all_of: Stored) -> str:
+    """AUC on each set, a column a model, and what the two baselines get beside it."""
+    columns = [(card.title, all_of.metrics[card.name]) for card in all_of.cards]
+    columns += [("frozen features", all_of.probe)] if all_of.probe else []
+    columns += [("metadata alone", all_of.baseline)] if all_of.baseline else []
     rows = []
     for name, title in TITLES.items():
-        found = [card.metrics.get("sets", {}).get(name) for card in cards]
-        known = next((f for f in found if f), None)
-        if known is None or name == "val":
-            continue
-        none = baseline.get("sets", {}).get(name)
-        rows.append(
-            [
-                title,
-                f"{known['n_real']} / {known['n_fake']}",
-                *(interval(f and f["auc"]) for f in found),
-                interval(none and none["auc"]),
-            ]
-        )
-    head = ["set", "real / fake", *(card.title for card in cards), "metadata alone"]
-    return table(head, rows)
+        known = next((r["sets"][name] for _, r in columns if name in r.get("sets", {})), None)
+        if known and name != "val":
+            size = f"{known['n_real']} / {known['n_fake']}"
+            rows.append([title, size, *(auc_of(results, name) for _, results in columns)])
+    return table(["set", "real / fake", *(title for title, _ in columns)], rows)
 
 
-def details(card: Card) -> str:
-    """Everything measured of one model."""
-    sets = card.metrics.get("sets", {})
-    parts = [
-        f"Measured by `{card.metrics.get('command')}`, faces found by "
-        f"{card.metrics.get('detector')}, bootstrap seed {card.metrics.get('seed')}, data "
-        f"{card.metrics.get('data')}.\n"
-    ]
-    parts.append(
-        table(
-            ["set", "AUC (95 % interval)", "balanced accuracy", "TPR at 1 % FPR", "TPR at 5 % FPR",
-             "ECE, before", "ECE", "photographs called AI", "unsure", "fakes called AI", "real",
-             "no face found"],
-            [
-                [TITLES[name], interval(s["auc"]), share(s["balanced_accuracy"]),
-                 share(s["tpr_at_fpr_1"]), share(s["tpr_at_fpr_5"]),
+def goals(all_of: Stored) -> str:
+    """What was aimed at, what came of it, and what is missing."""
+    rows = [
+        [g.title, f"{'at least' if g.at_least else 'at most'} {g.shown(g.target)}",
+         g.shown(g.measured) if g.measured is not None else "not measured",
+         g.gap(), g.note]
+        for g in assess(all_of)
+    ]  # fmt: skip
+    return table(["goal", "target", "measured", "gap", "of"], rows)
+
+
+def verdicts(all_of: Stored) -> str:
+    """What users are told, set by set."""
+    rows = []
+    for card in all_of.cards:
+        for name, s in all_of.metrics[card.name].get("sets", {}).items():
+            real, fake = s["verdicts_on_real"], s["verdicts_on_fake"]
+            rows.append(
+                [card.title, TITLES[name].split(":")[0], share(s["accuracy"]),
+                 share(s["balanced_accuracy"]), share(s["tpr_at_fpr_1"]), share(s["tpr_at_fpr_5"]),
                  f"{s['ece_uncalibrated']:.3f}", f"{s['ece']:.3f}",
-                 share(s["verdicts_on_real"][Verdict.FAKE]),
-                 share(s["verdicts_on_real"][Verdict.UNSURE]),
-                 share(s["verdicts_on_fake"][Verdict.FAKE]),
-                 share(s["verdicts_on_fake"][Verdict.REAL]), str(s["no_face"])]
-                for name, s in sets.items()
-            ],
-        )
+                 share(real[Verdict.FAKE]), share(real[Verdict.UNSURE]), share(fake[Verdict.FAKE]),
+                 share(fake[Verdict.REAL]), share(s["risk"]["coverage"]), share(s["risk"]["wrong"])]
+            )  # fmt: skip
+    return table(
+        ["model", "set", "accuracy", "balanced", "fakes caught at 1 %", "at 5 % flagged",
+         "ECE before", "ECE", "photographs called AI", "unsure", "fakes called AI", "real",
+         "answered", "of these wrong"],
+        rows,
     )  # fmt: skip
-    for label, title in (
-        ("real_by_source", "Photographs called AI-generated, by source"),
-        ("fake_by_source", "Fakes called AI-generated, by source"),
+
+
+def sequences(all_of: Stored) -> str:
+    """By frame and by sequence, of sets that are made of films."""
+    rows = [
+        [card.title, TITLES[name], auc_of(metrics, name), interval(s["by_sequence"]["auc"]),
+         share(s["accuracy"]), share(s["by_sequence"]["accuracy"]),
+         str(s["by_sequence"]["n_real"] + s["by_sequence"]["n_fake"])]
+        for card in all_of.cards
+        for metrics in (all_of.metrics[card.name],)
+        for name, s in metrics.get("sets", {}).items()
+        if "by_sequence" in s
+    ]  # fmt: skip
+    head = ["model", "set", "AUC by frame", "by sequence", "accuracy by frame", "by sequence",
+            "sequences"]  # fmt: skip
+    return table(head, rows) if rows else ""
+
+
+def reencoded(all_of: Stored) -> str:
+    """What re-encoding costs."""
+    rows = [
+        [card.title, tier, interval(r["auc_before"]), interval(r["auc"]),
+         share(r["accuracy_before"]), share(r["accuracy"]), share(r["flips"]),
+         share(r.get("flips_settled")), str(r["no_face"])]
+        for card in all_of.cards
+        for tier, r in all_of.metrics[card.name].get("reencoded", {}).items()
+    ]  # fmt: skip
+    head = ["model", "after", "AUC before", "AUC", "accuracy before", "accuracy", "flips",
+            "flips after the check", "no face found"]  # fmt: skip
+    return table(head, rows) if rows else ""
+
+
+def settled(all_of: Stored) -> str:
+    """What the stability check changes."""
+    rows = [
+        [card.title, TITLES[name].split(":")[0], share(s["settled"]["became_unsure"]),
+         share(s["verdicts_on_real"][Verdict.FAKE]),
+         share(s["settled"]["verdicts_on_real"][Verdict.FAKE]),
+         share(s["verdicts_on_fake"][Verdict.FAKE]),
+         share(s["settled"]["verdicts_on_fake"][Verdict.FAKE])]
+        for card in all_of.cards
+        for name, s in all_of.metrics[card.name].get("sets", {}).items()
+        if "settled" in s
+    ]  # fmt: skip
+    head = ["model", "set", "became unsure", "photographs called AI before", "after",
+            "fakes called AI before", "after"]  # fmt: skip
+    return table(head, rows) if rows else ""
+
+
+def matrix(all_of: Stored) -> str:
+    """Training data against test set: AUC, a row a model; a table for each data set measured on."""
+    rows: list[tuple[str, str, Mapping[str, Any]]] = []
+    for card in all_of.cards:
+        rows.append((card.title, _trained_on(card.training), all_of.metrics[card.name]))
+    for name, found in all_of.experiments.items():
+        title = f"{found['title']} (`{name}`)" if found["title"] != name else f"`{name}`"
+        rows.append((title, _trained_on(found["training"]), found))
+    if all_of.probe:
+        rows.append((all_of.probe["title"], "all of train", all_of.probe))
+    if all_of.baseline:
+        rows.append(("metadata alone", "all of train", all_of.baseline))
+    tables = []
+    for data in dict.fromkeys(results.get("data") for *_, results in rows):
+        own = [row for row in rows if row[2].get("data") == data]
+        names = [n for n in TITLES if n != "val" and any(n in r.get("sets", {}) for *_, r in own)]
+        tables.append(
+            f"Data {data}:\n\n"
+            + table(
+                ["model", "trained on", *(TITLES[name].split(":")[0] for name in names)],
+                [[title, on, *(auc_of(r, name) for name in names)] for title, on, r in own],
+            )
+        )
+    return "\n".join(tables)
+
+
+def _trained_on(training: Mapping[str, Any]) -> str:
+    fakes = training["pictures"] - training["photographs"]
+    families = ", ".join(training["families_of_fakes"]).replace("_", " ")
+    if len(training["families_of_fakes"]) > 3:
+        families = f"{len(training['families_of_fakes'])} families"
+    return f"{training['photographs']} photographs, {fakes} fakes ({families})"
+
+
+def lofo(all_of: Stored) -> str:
+    """Leave one family out: a table of fakes and one of photographs."""
+    runs = [found for found in all_of.lofo.values() if found.get("families")]
+    if not runs:
+        return "Not measured yet.\n"
+    parts = []
+    for kinds, title, cell in (
+        (("fakes", "swaps"), "family of fakes left out", lambda r: interval(r["auc"])),
+        (("photographs",), "family of photographs left out", lambda r: counted(r["flagged"])),
     ):
+        names = {f: r for found in runs for f, r in found["families"].items() if r["kind"] in kinds}
         rows = [
-            [source, TITLES[name].split(":")[0], str(s["n"]), share(s["called_fake"])]
-            for name in sets
-            if name != "val"
-            for source, s in sets[name][label].items()
-            if not (label == "real_by_source" and name in ("swaps", "wild_swaps"))
-        ]
-        parts.append(f"\n{title}:\n\n" + table(["source", "set", "n", "share"], rows))
-    if "reencoded" in card.metrics:
-        rows = [
-            [
-                tier,
-                interval(r["auc_before"]),
-                interval(r["auc"]),
-                share(r["flips"]),
-                str(r["no_face"]),
-            ]
-            for tier, r in card.metrics["reencoded"].items()
-        ]
-        parts.append(
-            "\nThe test set after re-encoding (a flip is a verdict that turns from real to "
-            "AI-generated or back):\n\n"
-            + table(["after", "AUC before", "AUC after", "flips", "no face found"], rows)
-        )
-    if "haar" in card.metrics:
-        other = card.metrics["haar"]
-        rows = [
-            [TITLES[name], interval(s["auc"]), share(s["verdicts_on_real"][Verdict.FAKE]),
-             f"{s['no_face']} of {s['n_real'] + s['n_fake'] + s['no_face']}"]
-            for name, s in other["sets"].items()
+            [f.replace("_", " "), str(r["caught" if "caught" in r else "flagged"]["n"]),
+             *(cell(found["families"][f]) if f in found["families"] else "" for found in runs)]
+            for f, r in names.items()
         ]  # fmt: skip
-        parts.append(
-            "\nWith the Haar cascade in place of YuNet, which finds fewer faces "
-            f"(`{other['command']}`):\n\n"
-            + table(["set", "AUC", "photographs called AI", "no face found"], rows)
-        )
-    return "\n".join(parts)
+        if "fakes" in kinds:
+            means = [found["summary"].get("auc_mean") for found in runs]
+            cells = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            rows.append(["mean, without swaps", "", *cells])
+        parts.append(table([title, "n", *(found["title"] for found in runs)], rows))
+    commands = "\n".join(found["command"] for found in runs)
+    return "\n".join(parts) + f"\n```\n{commands}\n```\n"
+
+
+def pointing(all_of: Stored) -> str:
+    """Does the heatmap lie on what was changed?"""
+    found = {c.title: all_of.pointing[c.name] for c in all_of.cards if all_of.pointing[c.name]}
+    if not found:
+        return "Not measured yet.\n"
+    makers = ("model", "random", "centre")
+    rows = [
+        [title, str(p["n"]), interval(p["auc"]), *(share(p["pointing"][m]) for m in makers),
+         *(share(p["iou"][m]) for m in makers)]
+        for title, p in found.items()
+    ]  # fmt: skip
+    return table(
+        ["model", "faces", "AUC against their photographs", "pointing game", "random map",
+         "centre blob", "IoU", "random map", "centre blob"],
+        rows,
+    )  # fmt: skip
+
+
+def by_source(all_of: Stored, label: str) -> str:
+    """The share called AI-generated, a row a source and a column a model."""
+    cells: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
+    for card in all_of.cards:
+        for name, s in all_of.metrics[card.name].get("sets", {}).items():
+            if name in ("val", "pair_140k") or (label == "real_by_source" and "swaps" in name):
+                continue
+            for source, found in s[label].items():
+                cells.setdefault((source, name), {})[card.name] = found
+    return table(
+        ["source", "set", "n", *(card.title for card in all_of.cards)],
+        [
+            [source, TITLES[name].split(":")[0], str(next(iter(found.values()))["n"]),
+             *(counted(found.get(card.name)) for card in all_of.cards)]
+            for (source, name), found in cells.items()
+        ],
+    )  # fmt: skip
+
+
+def report(all_of: Stored) -> str:
+    """RESULTS.md."""
+    names = ", ".join(f"[{card.title}]({card.name}/README.md)" for card in all_of.cards)
+    commands = [
+        *(all_of.metrics[card.name].get("command") for card in all_of.cards),
+        all_of.probe.get("command"),
+        all_of.baseline.get("command"),
+    ]
+    sections = {
+        "AUC": "With a 95 % bootstrap interval over groups (people, videos). Frozen features: a "
+        "logistic regression on what a network saw that was never trained on faces. Metadata "
+        "alone: a classifier that sees the size of the file, its dimensions and its JPEG tables, "
+        f"but no pixel.\n\n{overview(all_of)}",
+        "Goals": f"What this release aimed at.\n\n{goals(all_of)}",
+        "Trained on one thing, tested on another": f"AUC.\n\n{matrix(all_of)}",
+        "Leave one family out": "Trained without a family and tested on it: the AUC of its fakes "
+        "against the test photographs (of face swaps, against the clips they were made from), and "
+        "the share of its photographs that is flagged at the threshold that flags 2 % of the known "
+        f"ones on val.\n\n{lofo(all_of)}",
+        "Verdicts": "At the shipped thresholds, before the stability check. ECE: the expected "
+        "calibration error, before and after the temperature that was fitted on val; answered: the "
+        f"share that is not *unsure*.\n\n{verdicts(all_of)}",
+        "The stability check": settled(all_of),
+        "Re-encoded pictures": REENCODED + "\n\n" + reencoded(all_of) if reencoded(all_of) else "",
+        "Frames and sequences": sequences(all_of),
+        "Does the heatmap show the place?": "Photographs of the test split with a blended region, "
+        "whose mask is known. Pointing game: how often the hottest place lies in it; IoU: of the "
+        "mask with as many of the hottest pixels as it has.\n\n" + pointing(all_of),
+        "Photographs called AI-generated, by source": "With 95 % intervals (Wilson): many sources "
+        f"are small.\n\n{by_source(all_of, 'real_by_source')}",
+        "Fakes called AI-generated, by source": by_source(all_of, "fake_by_source"),
+        "How": "```\n" + "\n".join(c for c in commands if c) + "\n```\n",
+    }
+    return (
+        "# Results\n\nWritten by `make results` from the JSON files in this folder; nothing is "
+        f"typed by hand. More of each model, with plots: {names}.\n\n"
+        + "\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
+    )
+
+
+# -- the cards --------------------------------------------------------------------------------
 
 
 def runs(run: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
@@ -139,7 +344,49 @@ def runs(run: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
         run = run.get("after")
 
 
-def model_card(card: Card) -> str:
+def model_results(card: Card, all_of: Stored) -> str:
+    """Everything measured of one model."""
+    metrics = all_of.metrics[card.name]
+    alone = Stored(
+        cards=(card,), metrics=all_of.metrics, pointing=all_of.pointing, baseline={}, probe={},
+        experiments={}, lofo={}, releases={},
+    )  # fmt: skip
+    parts = [
+        f"Measured by `{metrics.get('command')}`, faces found by {metrics.get('detector')}, "
+        f"bootstrap seed {metrics.get('seed')}, data {metrics.get('data')}.\n",
+        overview(alone),
+        verdicts(alone),
+        settled(alone),
+        sequences(alone),
+        "".join(f"![{Path(p).stem}]({p})\n" for p in metrics.get("plots", ())),
+        *(
+            f"{title}:\n\n{by_source(alone, label)}"
+            for label, title in (
+                ("real_by_source", "Photographs called AI-generated, by source"),
+                ("fake_by_source", "Fakes called AI-generated, by source"),
+            )
+        ),
+    ]
+    if "reencoded" in metrics:
+        parts.append(f"{REENCODED}\n\n{reencoded(alone)}")
+    if all_of.pointing[card.name]:
+        parts.append(f"The heatmap against a known mask:\n\n{pointing(alone)}")
+    if "haar" in metrics:
+        other = metrics["haar"]
+        rows = [
+            [TITLES[name], interval(s["auc"]), share(s["verdicts_on_real"][Verdict.FAKE]),
+             f"{s['no_face']} of {s['n_real'] + s['n_fake'] + s['no_face']}"]
+            for name, s in other["sets"].items()
+        ]  # fmt: skip
+        parts.append(
+            "With the Haar cascade in place of YuNet, which finds fewer faces "
+            f"(`{other['command']}`):\n\n"
+            + table(["set", "AUC", "photographs called AI", "no face found"], rows)
+        )
+    return "\n".join(part for part in parts if part)
+
+
+def model_card(card: Card, all_of: Stored) -> str:
     """checkpoints/NAME/README.md, in the format of Hugging Face's hub."""
     commands = "\n".join(reversed([run["command"] for run in runs(card.training)]))
     limits = card.training["calibration"]
@@ -177,28 +424,40 @@ Weights: {card.licence}. {card.terms}
 
 ## Results
 
-{details(card)}"""
+{model_results(card, all_of)}"""
 
 
-def main() -> None:
-    """Write all three kinds of document."""
-    root = ROOT / "checkpoints"
-    cards = checkpoints.installed(root)
-    path = root / "baseline.json"
-    baseline = json.loads(path.read_text()) if path.exists() else {}
-    short = summary(cards, baseline)
-    (root / "RESULTS.md").write_text(
-        "# Results\n\nWritten by `make results` from checkpoints/*/card.json and baseline.json.\n\n"
-        "The area under the ROC curve, with a 95 % bootstrap interval over groups (people, "
-        f"videos). Metadata alone: `{baseline.get('command')}`.\n\n{short}\n"
-        + "\n".join(f"## {card.title} (`{card.name}`)\n\n{details(card)}" for card in cards)
-    )
-    for card in cards:
-        (root / card.name / "README.md").write_text(model_card(card))
-    readme = (ROOT / "README.md").read_text()
+def documents(root: Path) -> dict[Path, str]:
+    """The text of every document that holds results, by its path, of a repository at `root`."""
+    folder = root / "checkpoints"
+    all_of = stored(folder)
+    readme = (root / "README.md").read_text(encoding="utf-8")
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
-    (ROOT / "README.md").write_text(f"{before}{BEGIN}\n{short}{END}{after}")
+    return {
+        folder / "RESULTS.md": report(all_of),
+        root / "README.md": f"{before}{BEGIN}\n{overview(all_of)}{END}{after}",
+        **{folder / c.name / "README.md": model_card(c, all_of) for c in all_of.cards},
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--remember", action="store_true",
+        help="first note the default model's test AUC as that of the present version, which later "
+        "versions are held against",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    folder = ROOT / "checkpoints"
+    if args.remember:
+        best = checkpoints.read_card(folder / checkpoints.default(folder))
+        auc = best.metrics["sets"]["test"]["auc"]
+        path = folder / "releases.json"
+        write_json(path, {**read_json(path), __version__: {"model": best.name, "test_auc": auc}})
+    for path, text in documents(ROOT).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

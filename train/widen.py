@@ -61,17 +61,18 @@ def widen(small: nn.Module, faces: torch.Tensor) -> nn.Module:
             first.conv2.weight[:, : x.shape[1]] = block.conv1.weight
             first.conv2.weight[:, x.shape[1] :] = 0
             first.bn2.load_state_dict(block.bn1.state_dict())
+            lifted: torch.Tensor | float = 0.0  # the side path, over the ReLU between the two
             if first.downsample is not None:
-                shortcut(first, block, x)
+                lifted = shortcut(first, block, x)
             if 2 * index + 1 < len(bottlenecks):
                 write(first, scratch, torch.eye(width), inner)
                 second = bottlenecks[2 * index + 1]
                 read(second, scratch, inner)
                 second.conv2.weight.copy_(block.conv2.weight)
                 second.bn2.load_state_dict(block.bn2.state_dict())
-                lift = _LIFT * block.bn2.weight.abs() - block.bn2.bias.clamp(max=0)
-                second.bn2.bias += lift
-                write(second, main, torch.eye(width), branch + lift[:, None, None], -lift)
+                second.bn2.bias += lift(block.bn2)
+                above = branch + lift(block.bn2)[:, None, None]
+                write(second, main, torch.eye(width), above, -lift(block.bn2) - lifted)
             else:
                 weight, bias = least_squares(inner, branch)
                 write(first, main, weight, inner, bias)
@@ -112,8 +113,17 @@ def write(
     norm.bias[channels] += bias  # type: ignore[index, operator]
 
 
-def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> None:
-    """Let the side path of a stage's first bottleneck do what that of the small network does."""
+def lift(norm: nn.BatchNorm2d) -> torch.Tensor:
+    """What to add to the output of a norm layer so that it hardly ever falls below zero, (C,)."""
+    return _LIFT * norm.weight.abs() - norm.bias.clamp(max=0)
+
+
+def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> torch.Tensor | float:
+    """Let the side path of a stage's first bottleneck do what that of the small network does.
+
+    Returns:
+        By how much it was lifted above zero, (C,) or 0.
+    """
     conv, norm = bottleneck.downsample[-2:]  # type: ignore[index]
     width = block.conv2.out_channels
     conv.weight[: 3 * width] = 0
@@ -121,11 +131,13 @@ def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> None:
         index = torch.arange(width)
         conv.weight[index, index] = 1.0
         keep(norm, slice(0, width), x)
-        return
+        return 0.0
     old_conv, old_norm = block.downsample[-2:]  # type: ignore[index]
     conv.weight[:width, : x.shape[1]] = old_conv.weight
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(norm, name)[:width] = getattr(old_norm, name)
+    norm.bias[:width] += lift(old_norm)
+    return lift(old_norm)
 
 
 def keep(norm: nn.BatchNorm2d, channels: slice, x: torch.Tensor) -> None:

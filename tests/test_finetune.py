@@ -1,0 +1,239 @@
+"""Training by progressive unfreezing: what moves, what is mixed, and who shares the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from fakeface.backbones import BACKBONES, build
+from fakeface.types import Box
+from tests.conftest import random_network
+from tests.pools import TINY, tiny_pool
+from train import finetune
+from train.blend import self_blend
+from train.data import FaceSet, blended, draw
+from train.distil import Teacher
+from train.recipes import Recipe
+from train.schedule import open_stages, parameter_groups
+from train.sources import read_manifest
+from train.widen import widen
+
+# -- the phases -----------------------------------------------------------------------------------
+
+
+def moved(network: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, t in network.state_dict().items() if not torch.equal(t, before[name])}
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3, 5])
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_step_moves_the_open_layers_all_of_them_and_no_other(name, stages):
+    backbone, network = BACKBONES[name], random_network(name)
+    # Layers that start at zero would keep those before them from moving in one step.
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    open_stages(network, backbone, stages)
+    optimizer = torch.optim.AdamW(list(parameter_groups(network, backbone, 1e-3, 0.8, 0.02)))
+    network(torch.randn(4, 3, 64, 64)).sum().backward()
+    optimizer.step()
+    opened = (backbone.head, *(n for s in backbone.stages[5 - stages :] for n in s))
+    wanted = {key for key in before if any(key.startswith(f"{part}.") for part in opened)}
+    # The sum that is the loss has no say in the shift before a norm layer's last batch statistics.
+    assert moved(network, before) <= wanted
+    missing = wanted - moved(network, before)
+    assert not missing, sorted(missing)[:3]
+
+
+def make_run(folder: Path, recipe: Recipe, pool: Path) -> finetune.Run:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    records = read_manifest(pool)
+    faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
+    return finetune.Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> Path:
+    return tiny_pool(tmp_path_factory.mktemp("pool"))
+
+
+def test_the_first_phase_moves_the_head_alone(pool, tmp_path):
+    recipe = dataclasses.replace(TINY, backbone="convnext_tiny")  # it has no batch norm
+    run = make_run(tmp_path / "run", recipe, pool)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    run.fit_head()
+    assert moved(run.model, before) == {"head.fc.weight", "head.fc.bias"}
+
+
+def test_layers_without_weights_get_their_statistics_before_the_head_is_fitted(pool, tmp_path):
+    run = make_run(tmp_path / "run", TINY, pool)
+    run.model.bn1.running_mean.fill_(0.25)  # as if it came with weights
+    run.fit_head()
+    assert torch.all(run.model.bn1.running_mean == 0.25)
+    assert run.model.bn2.running_mean.any()
+    assert not run.model.bn2.training
+
+
+# -- one step -------------------------------------------------------------------------------------
+
+
+def test_two_small_batches_make_the_step_of_one_large_batch(pool, tmp_path):
+    large = dataclasses.replace(TINY, backbone="convnext_tiny", batch=8)
+    small = dataclasses.replace(large, batch=4, accumulate=2)
+    changes = []
+    for number, recipe in enumerate((large, small)):
+        run = make_run(tmp_path / str(number), recipe, pool)
+        run.model.load_state_dict(random_network("convnext_tiny").state_dict())
+        run.model.train().requires_grad_(True)
+        before = run.model.head.fc.weight.detach().clone()
+        optimizer = torch.optim.SGD(run.model.parameters(), lr=1.0)
+        run.step(run.model, run.batches(recipe.accumulate, 0), optimizer, 0)
+        changes.append((run.model.head.fc.weight.detach() - before).flatten())
+    assert changes[0].abs().max() > 0
+    assert torch.allclose(*changes, rtol=0.1, atol=0.03 * float(changes[0].abs().max()))
+
+
+def test_a_mixed_picture_has_the_label_of_its_parts():
+    y = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    x = y[:, None, None, None].expand(4, 3, 2, 2)  # every pixel says what the label is
+    seen = set()
+    for seed in range(20):
+        mixed, label = finetune.mix(x, y, 0.4, np.random.default_rng(seed))
+        assert torch.allclose(mixed.mean((1, 2, 3)), label, atol=1e-6)
+        seen |= {round(float(v), 3) for v in label}
+    assert any(0.02 < v < 0.98 for v in seen)
+
+
+def test_a_limit_takes_as_many_and_the_same_ones(pool):
+    records = read_manifest(pool)
+    assert finetune.limited(records, None, 0) == records
+    few = finetune.limited(records, 7, 0)
+    assert len(set(few)) == 7
+    assert few == finetune.limited(records, 7, 0) != finetune.limited(records, 7, 1)
+
+
+# -- self-blended faces ---------------------------------------------------------------------------
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (120, 100, 3), np.uint8)
+
+
+def test_a_blend_changes_the_masked_region_and_not_one_pixel_else():
+    image, face = picture(), Box(30, 30, 40, 50)
+    for seed in range(20):
+        out, mask = self_blend(image, face, np.random.default_rng(seed))
+        assert out.shape == image.shape and out.dtype == np.uint8
+        assert mask.shape == image.shape[:2] and mask.dtype == np.float32
+        assert mask.min() >= 0 and mask.max() <= 1
+        assert np.array_equal(out[mask == 0], image[mask == 0])
+        assert np.abs(out[mask > 0.4].astype(int) - image[mask > 0.4]).mean() > 1
+        y, x = np.average(np.indices(mask.shape).reshape(2, -1), axis=1, weights=mask.ravel())
+        assert 30 < x < 70 and 30 < y < 80
+    again, _ = self_blend(image, face, np.random.default_rng(19))
+    assert np.array_equal(out, again)
+    assert np.array_equal(image, picture())
+
+
+def test_a_face_that_reaches_over_the_border_is_blended_too():
+    out, mask = self_blend(picture(), Box(0, 80, 60, 40), np.random.default_rng(0))
+    assert mask.any() and out.shape == picture().shape
+
+
+def test_blended_photographs_count_as_fakes_and_keep_an_epoch_balanced(pool):
+    records = read_manifest(pool)
+    faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
+    drawn = draw(records, 400, 0.0, (0,), 0.3)
+    made = FaceSet(drawn, faces, finetune.Preprocessing(32, 0.3, (0,) * 3, (1,) * 3),
+                   TINY.augmentation, (0,), blended(0.3))  # fmt: skip
+    labels = [made[i][1] for i in range(400)]
+    assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
+    turned = [r.label == 0 and label == 1 for r, label in zip(drawn, labels)]
+    assert np.mean(turned) == pytest.approx(0.15, abs=0.05)
+    assert not any(r.label == 1 and label == 0 for r, label in zip(drawn, labels))
+
+
+# -- starts ---------------------------------------------------------------------------------------
+
+
+def test_a_widened_network_computes_what_the_small_one_did():
+    small = random_network("resnet18")
+    faces = torch.randn(16, 3, 64, 64)
+    with torch.no_grad():
+        for module in small.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.3, 1.2)
+                nn.init.normal_(module.bias, 0, 0.2)
+        small.train()
+        for _ in range(40):
+            small(faces)
+        # The two convolutions that have no place of their own say nothing here.
+        for block in (small.layer1[1], small.layer4[1]):
+            nn.init.zeros_(block.bn2.weight)
+            nn.init.zeros_(block.bn2.bias)
+        small.eval()
+        large = widen(small, faces)
+        wanted, found = small(faces), large(faces)
+    assert wanted.std() > 0.1
+    assert torch.allclose(found, wanted, atol=0.02 * float(wanted.std()))
+
+
+def test_a_student_comes_nearer_to_its_teacher(pool):
+    torch.manual_seed(0)
+    student, network = build("resnet18").train(), random_network("mobilenetv2_100")
+    teacher = Teacher(network, BACKBONES["mobilenetv2_100"], student, BACKBONES["resnet18"])
+    assert {k.split(".")[0] for k in teacher.state_dict()} == {"maps"}
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    x = torch.randn(8, 3, 64, 64)
+    optimizer = torch.optim.AdamW([*student.parameters(), *teacher.parameters()], lr=2e-3)
+    losses = []
+    for _ in range(12):
+        loss = teacher(x, student(x).flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    assert not moved(network, before)
+
+
+def test_a_teacher_must_see_the_same_tensor():
+    student = build("resnet18")
+    other = dataclasses.replace(BACKBONES["resnet18"], mean=(0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="same tensor"):
+        Teacher(build("resnet18"), other, student, BACKBONES["resnet18"])
+
+
+# -- several processes ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run_and_agree(pool, tmp_path):
+    """Through `accelerate launch`, as on two GPUs, but on the CPU."""
+    root = Path(__file__).resolve().parent.parent
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", "--cpu",
+         "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+         "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
+         "-m", "tests.pools", str(pool), str(tmp_path / "run")],
+        cwd=root, check=True, timeout=600, capture_output=True,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    kept = safetensors.torch.load_file(tmp_path / "run" / "best.safetensors")
+    for rank in (0, 1):
+        assert (tmp_path / "run" / f"rank{rank}").read_text() == "2 processes"
+        other = safetensors.torch.load_file(tmp_path / "run" / f"model{rank}.safetensors")
+        weight = "conv_stem.weight"
+        assert torch.equal(other[weight], kept[weight])

@@ -1,0 +1,227 @@
+"""What is known of families that were left out, and of features that were never trained."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+from PIL import Image
+from scipy.special import expit
+
+from fakeface.backbones import build
+from fakeface.types import Box, Face
+from tests.conftest import random_network
+from train import finetune, lofo, probe
+from train.lofo import families, leave_out, summary
+from train.recipes import Phase, Recipe
+from train.sources import SourceError, read_manifest
+from train.store import read_json
+
+# family -> label, kind, and how red its pictures are
+FAMILIES = {
+    "ffhq": (0, "photo", 0), "lfw": (0, "photo", 0), "sunset": (0, "photo", 150),
+    "gan": (1, "generated", 150), "flux": (1, "generated", 140), "face_swap": (1, "swap", 70),
+}  # fmt: skip
+
+
+class Whole:
+    """Every picture is a face."""
+
+    name = "yunet"
+
+    def detect(self, image):
+        return (Face(Box(0, 0, image.shape[1], image.shape[0])),)
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch) -> Path:
+    """Pictures of six families; what is red is a fake, but for sunsets."""
+    monkeypatch.chdir(tmp_path)
+    for module in (lofo, probe, finetune):
+        monkeypatch.setattr(module, "open_detector", lambda name: Whole())
+    rng = np.random.default_rng(0)
+    rows = []
+    for family, (label, kind, red) in FAMILIES.items():
+        for i in range(16):
+            picture = rng.integers(0, 100, (48, 48, 3), np.uint8)
+            picture[..., 0] += red
+            name = f"{family}{i}.png"
+            Image.fromarray(picture).save(tmp_path / name)
+            rows.append(
+                {"file": name, "label": ("real", "fake")[label], "kind": kind, "family": family,
+                 "split": ("train", "train", "val", "test")[i % 4], "group": name,
+                 "source": "clips" if family in ("ffhq", "face_swap") else family,
+                 "sha256": hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}
+            )  # fmt: skip
+    path = tmp_path / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_families_fakes_first(pool):
+    names = [family for _, family in families(read_manifest(pool))]
+    assert names == ["face_swap", "flux", "gan", "ffhq", "lfw", "sunset"]
+
+
+def redness(pool: Path):
+    """A stand-in for training: scores by colour, and notes what it was given."""
+    given: list[set[str]] = []
+
+    def train(known, family):
+        given.append({r.family for r in known})
+        assert {r.split for r in known} == {"train", "val"}
+        return lambda records: np.array(
+            [np.array(Image.open(r.path))[..., 0].mean() for r in records]
+        )
+
+    return train, given
+
+
+def test_a_family_of_fakes_is_left_out_of_train_and_val(pool):
+    train, given = redness(pool)
+    found = leave_out(read_manifest(pool), 1, "flux", train)
+    assert given == [set(FAMILIES) - {"flux"}]
+    assert found["kind"] == "fakes"
+    # Redder than the photographs of ffhq and lfw, not than the four sunsets.
+    assert found["photographs"] == 12
+    assert found["auc"]["value"] == pytest.approx(2 / 3, abs=0.05)
+    assert found["caught"]["n"] == 4
+
+
+def test_swaps_stand_against_what_they_were_made_from(pool):
+    train, _ = redness(pool)
+    found = leave_out(read_manifest(pool), 1, "face_swap", train)
+    assert found["kind"] == "swaps"
+    assert found["photographs"] == 4  # of source clips alone
+    assert found["auc"]["value"] == 1.0
+
+
+def test_photographs_left_out_are_held_against_the_known_ones_threshold(pool):
+    train, given = redness(pool)
+    found = leave_out(read_manifest(pool), 0, "sunset", train)
+    assert given == [set(FAMILIES) - {"sunset"}]
+    assert found == {"kind": "photographs", "flagged": found["flagged"]}
+    assert (found["flagged"]["value"], found["flagged"]["n"]) == (1.0, 4)
+    # With sunsets among the known ones, the threshold lies higher and flags none of lfw.
+    assert leave_out(read_manifest(pool), 0, "lfw", train)["flagged"]["value"] == 0.0
+
+
+def test_a_family_that_is_not_tested_is_refused(pool):
+    records = [r for r in read_manifest(pool) if (r.family, r.split) != ("gan", "test")]
+    with pytest.raises(SourceError, match="gan has no test pictures"):
+        leave_out(records, 1, "gan", redness(pool)[0])
+
+
+def test_mean_and_worst():
+    found = summary(
+        {
+            "a": {"kind": "fakes", "auc": {"value": 0.9}},
+            "b": {"kind": "fakes", "auc": {"value": 0.7}},
+            "c": {"kind": "swaps", "auc": {"value": 0.1}},
+            "d": {"kind": "photographs", "flagged": {"value": 0.02}},
+            "e": {"kind": "photographs", "flagged": {"value": 0.08}},
+        }
+    )
+    assert found["auc_mean"] == pytest.approx(0.8)
+    assert found["auc_worst"] == {"family": "b", "value": 0.7}
+    assert found["flagged_worst"] == {"family": "e", "value": 0.08}
+    assert summary({}) == {}
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """Initial weights without a head."""
+    state = random_network("mobilenetv2_100").state_dict()
+    path = tmp_path / "initial.safetensors"
+    kept = {k: v for k, v in state.items() if not k.startswith("classifier")}
+    safetensors.torch.save_file(kept, path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_probe_goes_on_where_it_stood(pool, weights):
+    command = ["--probe", str(weights), "--data", str(pool)]
+    lofo.main([*command, "--families", "flux", "lfw"])
+    path = Path("checkpoints/lofo/probe-mobilenetv2_100.json")
+    first = read_json(path)
+    assert set(first["families"]) == {"flux", "lfw"}
+    assert first["families"]["flux"]["auc"]["value"] > 0.5
+    lofo.main([*command, "--families", "sunset"])
+    second = read_json(path)
+    assert set(second["families"]) == {"flux", "lfw", "sunset"}
+    assert second["families"]["flux"] == first["families"]["flux"]
+    assert second["summary"]["flagged_worst"]["family"] == "sunset"
+
+
+@pytest.mark.slow
+def test_a_probe_is_measured_on_sets(pool, weights):
+    probe.main([str(weights), "--data", str(pool), "--sets", "test", "swaps", "--out", "p.json"])
+    found = read_json(Path("p.json"))
+    assert found["sets"]["test"]["n_fake"] == 8 and found["sets"]["swaps"]["n_fake"] == 4
+    assert found["sets"]["test"]["auc"]["value"] > 0.5
+    assert found["strength"] in probe.STRENGTHS
+
+
+def test_features_are_what_the_head_reads():
+    """Head times features is the network's own logit, in full precision."""
+    import torch
+
+    network = random_network("resnet18")
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        features = probe.Features(network)(x)
+        assert torch.allclose(network.fc(features), network(x), atol=1e-5)
+        assert features.shape == (2, build("resnet18").num_features)
+
+
+TINY = Recipe(
+    backbone="mobilenetv2_100", size=32, samples=24, head_samples=24, batch=8,
+    phases=(Phase("last stage", 1, 1, 1e-3),),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_recipe_is_trained_without_a_family_and_resumes(pool, monkeypatch):
+    monkeypatch.setattr(lofo, "load_recipe", lambda name: TINY)
+    command = ["tiny", "--data", str(pool), "--init", "random", "--device", "cpu"]
+    lofo.main([*command, "--families", "gan"])
+    folder = Path("runs/lofo/tiny/gan")
+    assert (folder / "best.safetensors").exists()
+    first = read_json(Path("checkpoints/lofo/tiny.json"))
+    assert 0 <= first["families"]["gan"]["auc"]["value"] <= 1
+    assert first["training"]["recipe"]["size"] == 32
+
+    # A family that is done is not trained again, nor one whose weights are there.
+    monkeypatch.setattr(finetune.Run, "fit", lambda self: pytest.fail("trained again"))
+    lofo.main([*command, "--families", "gan"])
+    Path("checkpoints/lofo/tiny.json").unlink()
+    lofo.main([*command, "--families", "gan"])
+    assert read_json(Path("checkpoints/lofo/tiny.json")) == first
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_some_sources_alone(pool, monkeypatch):
+    monkeypatch.setattr(finetune, "load_recipe", lambda name: TINY)
+    command = ["tiny", "--data", str(pool), "--init", "random", "--device", "cpu"]
+    finetune.main([*command, "--only", "clips", "--run", "runs/clips"])
+    about = read_json(Path("runs/clips/run.json"))
+    assert about["families_of_fakes"] == ["face_swap"]
+    assert about["pictures"] == 16 and about["photographs"] == 8
+    assert about["command"].endswith("--only clips")
+    assert Path("runs/clips/best.safetensors").exists()
+
+
+def test_the_logit_of_a_probe_is_that_of_its_probability(pool, weights):
+    records = read_manifest(pool)
+    faces = {r.sha256: Box(0, 0, 48, 48) for r in records}
+    fitted = probe.Probe("mobilenetv2_100", weights, faces).fit(records[::4], 0.003)
+    logits = fitted.logits(records[1::4])
+    p_fake = fitted.pipeline.predict_proba(fitted.probe.features(records[1::4]))[:, 1]
+    assert expit(logits) == pytest.approx(p_fake)

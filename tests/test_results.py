@@ -1,0 +1,188 @@
+"""The documents say what the stored results say, and the goals are reckoned from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fakeface import checkpoints
+from tests.conftest import card
+from train import results
+from train.goals import Goal, assess
+from train.results import Stored, documents, stored, table
+from train.store import write_json
+
+ROOT = results.ROOT
+
+
+@pytest.mark.parametrize("path", sorted(documents(ROOT)), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_committed_documents_are_what_the_stored_results_give(path):
+    assert path.read_text(encoding="utf-8") == documents(ROOT)[path], "run `make results`"
+
+
+def test_a_number_that_changes_changes_the_documents(tmp_path):
+    """So the test above cannot pass with a number typed by hand."""
+    shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    name = checkpoints.default(tmp_path / "checkpoints")
+    path = tmp_path / "checkpoints" / name / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["sets"]["test"]["auc"]["value"] = 0.12345
+    write_json(path, metrics)
+    changed = documents(tmp_path)
+    for place in ("README.md", "checkpoints/RESULTS.md", f"checkpoints/{name}/README.md"):
+        assert "0.123 (" in changed[tmp_path / place]
+
+
+def test_a_table():
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+# -- the goals ------------------------------------------------------------------------------------
+
+
+def auc(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+
+def shares(called: float) -> dict[str, float]:
+    return {"AI-generated": called, "real": 0.9 - called, "unsure": 0.1}
+
+
+@pytest.fixture
+def made() -> Stored:
+    """Two models, the first the default one."""
+    tiers = {
+        "longest side at most 512 px, JPEG 40": {
+            "auc_before": auc(0.98), "auc": auc(0.93), "flips": 0.09, "flips_settled": 0.02,
+        },
+        "half the size": {
+            "auc_before": auc(0.98), "auc": auc(0.97), "flips": 0.04, "flips_settled": 0.03,
+        },
+    }  # fmt: skip
+    good = {
+        "sets": {
+            "test": {
+                "auc": auc(0.985), "ece": 0.031,
+                "real_by_source": {"x": {"n": 12, "value": 0.05}, "y": {"n": 9, "value": 0.01}},
+            },
+            "swaps": {"auc": auc(0.87), "real_by_source": {"dfdc": {"n": 5, "value": 0.9}}},
+            "wild_generated": {
+                "auc": auc(0.95), "verdicts_on_real": shares(0.06),
+                "real_by_source": {"z": {"n": 150, "value": 0.12}},
+            },
+        },
+        "reencoded": tiers,
+    }  # fmt: skip
+    other = {"sets": {"test": {"auc": auc(0.94)}}}
+    probe = {"title": "probe", "training": {"strength": 1}, "summary": {"auc_mean": 0.99}}
+    trained = {
+        "title": "Net", "training": {"recipe": {}},
+        "summary": {
+            "auc_mean": 0.91, "auc_worst": {"family": "flux", "value": 0.7},
+            "flagged_worst": {"family": "lfw", "value": 0.02},
+        },
+    }  # fmt: skip
+    cards = (card("first"), card("second"))
+    return Stored(
+        cards=tuple(dataclasses.replace(c, title=c.name.title()) for c in cards),
+        metrics={"first": good, "second": other},
+        pointing={"first": {"auc": auc(0.8), "pointing": {"model": 0.85}}, "second": {}},
+        baseline={}, probe={}, experiments={}, lofo={"probe": probe, "net": trained},
+        releases={"0.0.9": {"test_auc": auc(0.99)}, "0.0.10": {"test_auc": auc(0.97)}},
+    )  # fmt: skip
+
+
+def test_each_goal_is_reckoned_from_what_is_stored(made):
+    found = {goal.title: goal for goal in assess(made)}
+
+    def said(title: str) -> tuple[float | None, str]:
+        return found[title].measured, found[title].gap()
+
+    assert said("AUC on test") == (0.985, "met")
+    assert said("AUC on test, every model") == (0.94, "**0.010**")
+    assert found["AUC on test, every model"].note == "Second"
+    assert said("AUC on test, as of release 0.0.10") == (0.985, "met")  # 10 comes after 9
+    assert said("AUC on DFDC swaps, first step") == (0.87, "met")
+    assert said("AUC on DFDC swaps, second step") == (0.87, "**0.030**")
+    assert said("AUC on unseen sources") == (None, "")
+    worst = found["photographs of any one source called AI-generated"]
+    assert (worst.measured, worst.gap()) == (0.12, "**2.0 %**")
+    assert worst.note == "First; z, n = 150"
+    assert said("photographs in the wild called AI-generated") == (0.06, "**1.0 %**")
+    assert said("calibration error (ECE) on test") == (0.031, "**0.001**")
+    assert found["AUC lost under the hardest re-encoding, first step"].missing == pytest.approx(
+        0.01
+    )
+    flips = found["verdicts that flip under re-encoding"]
+    assert (flips.measured, flips.note) == (0.03, "First; half the size")
+    # The probe is no model that is shipped, however good.
+    assert said("AUC on a generator left out, mean") == (0.91, "met")
+    assert said("AUC on a generator left out, worst") == (0.7, "**0.100**")
+    assert said("photographs of a family left out flagged, worst") == (0.02, "met")
+    assert said("AUC on self-blended faces") == (0.8, "**0.100**")
+    assert said("heatmap points into the blended region") == (0.85, "met")
+
+
+def test_the_matrix_keeps_data_sets_apart(made):
+    training = {"pictures": 10, "photographs": 4, "families_of_fakes": ["gan"]}
+    pair = {"title": "Pair alone", "training": training, "data": "one", "sets": {
+        "test": {"auc": auc(0.8)}, "swaps": {"auc": auc(0.6)}}}  # fmt: skip
+    many = {**training, "families_of_fakes": ["a", "b", "c", "d"]}
+    cards = tuple(dataclasses.replace(c, training=many) for c in made.cards)
+    metrics = {name: {**m, "data": "one"} for name, m in made.metrics.items()}
+    elsewhere = {**pair, "title": "x", "data": "two", "sets": {"test": {"auc": auc(0.7)}}}
+    experiments = {"pair": pair, "x": elsewhere}
+    text = results.matrix(
+        dataclasses.replace(made, cards=cards, metrics=metrics, experiments=experiments)
+    )
+    first, second = text.split("Data two:")
+    line = "| Pair alone (`pair`) | 4 photographs, 6 fakes (gan) | 0.800 (0.790 to 0.810) | 0.600"
+    assert line in first
+    assert "| First | 4 photographs, 6 fakes (4 families) | 0.985" in first
+    assert "| `x` | 4 photographs, 6 fakes (gan) | 0.700 (0.690 to 0.710) |" in second
+    assert "DFDC" in first and "DFDC" not in second
+
+
+def test_a_goal_that_was_not_measured_is_not_met(made):
+    assert Goal("x", 0.9, None).gap() == ""
+    (line,) = [row for row in results.goals(made).splitlines() if "unseen sources" in row]
+    assert "| at least 0.990 | not measured |  |" in line
+
+
+def test_what_a_limit_misses_by():
+    assert Goal("x", 0.9, 0.85).missing == pytest.approx(0.05)
+    assert Goal("x", 0.9, 0.95).missing == 0
+    assert Goal("x", 0.1, 0.15, at_least=False).missing == pytest.approx(0.05)
+    assert Goal("x", 0.1, 0.05, at_least=False).missing == 0
+    assert Goal("x", 0.9, 0.9).gap() == "met"
+
+
+def test_the_default_model_stands_first(tmp_path):
+    for name, value in (("a", 0.8), ("b", 0.9)):
+        folder = tmp_path / name
+        folder.mkdir()
+        metrics = {"sets": {"val": {"auc": {"value": value}}}}
+        checkpoints.write_card(folder, dataclasses.replace(card(name), metrics=metrics))
+    assert [c.name for c in stored(tmp_path).cards] == ["b", "a"]
+    assert stored(tmp_path).probe == {}
+
+
+def test_a_release_is_remembered(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(results, "__version__", "9.9.9")
+    results.main(["--remember"])
+    kept = stored(tmp_path / "checkpoints").releases["9.9.9"]
+    name = checkpoints.default(tmp_path / "checkpoints")
+    best = checkpoints.read_card(tmp_path / "checkpoints" / name)
+    assert kept["model"] == best.name
+    assert kept["test_auc"]["value"] == pytest.approx(
+        best.metrics["sets"]["test"]["auc"]["value"], abs=1e-5
+    )
+    assert Path(tmp_path / "checkpoints" / "RESULTS.md").exists()
