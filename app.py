@@ -301,7 +301,12 @@ def models_page() -> str:
     except FakefaceError as error:
         problems.append(told(error))
     shown = [
-        {"card": card, "facts": report.describe(card, root / card.name), **measured(card)}
+        {
+            "card": card,
+            "facts": report.describe(card, root / card.name),
+            "plots": plot_paths(card),
+            **measured(card),
+        }
         for card in sorted(cards, key=lambda card: card.name != default)
     ]
     template = TEMPLATES.get_template("models.html")
@@ -311,11 +316,28 @@ def models_page() -> str:
 SETS = {
     "val": "Validation: thresholds and temperature were fitted here",
     "test": "Test: generated and edited faces",
-    "test_unseen": "Sources never trained on",
-    "swaps": "Face swaps against the clips they were made from",
-    "wild_generated": "In the wild: headshots made to order",
-    "wild_swaps": "In the wild: face swaps",
+    "pair_140k": "140k pair: FFHQ against StyleGAN",
+    "swaps": "DFDC: face swaps against the clips they were made from",
+    "wilddeepfake": "WildDeepfake: its whole test split",
+    "test_unseen": "Unseen sources: a StyleGAN2 site against stock photographs",
+    "wild_generated": "Wild: LoRA headshots against strangers' photographs",
+    "wild_swaps": "Wild swaps: inswapper against strangers' photographs",
 }
+
+
+def stored(card: checkpoints.Card) -> dict[str, Any]:
+    """All that was measured of a model: `metrics.json` beside its card, which holds the gist."""
+    path = checkpoints.checkpoints_root() / card.name / "metrics.json"
+    with suppress(OSError, ValueError):
+        return {**card.metrics, **json.loads(path.read_text("utf-8"))}
+    return dict(card.metrics)
+
+
+def plot_paths(card: checkpoints.Card) -> dict[str, Path]:
+    """What the plots of a model show, and where they lie."""
+    folder = (checkpoints.checkpoints_root() / card.name).resolve()
+    paths = ((folder / str(name)).resolve() for name in card.metrics.get("plots", ()))
+    return {path.stem: path for path in paths if path.is_relative_to(folder) and path.is_file()}
 
 
 def set_title(name: str, measured: Mapping[str, Any]) -> str:
@@ -338,22 +360,22 @@ def measured(card: checkpoints.Card, *, least: int = 20, most: int = 5) -> dict[
             "source": source.replace("_", " "),
         }
         | counts
-        for name, found in card.metrics.get("sets", {}).items()
+        for name, found in stored(card).get("sets", {}).items()
         if name != "val"
         for key, kind in (("real_by_source", "photographs"), ("fake_by_source", "fakes"))
         for source, counts in found.get(key, {}).items()
     ]
-    large = sorted((s for s in sources if s["n"] >= least), key=lambda s: s["called_fake"])
+    large = sorted((s for s in sources if s["n"] >= least), key=lambda s: s["value"])
     curve = card.metrics.get("sets", {}).get("val", {}).get("curve")
     if curve:
         own = [abs(p - card.calibration.fake_above) for p in curve["p_fake"]]
         curve = {**curve, "shipped": own.index(min(own))}
     return {
         "sources": sources,
-        "missed": [s for s in large if s["kind"] == "fakes" and s["called_fake"] < 0.5][:most],
-        "flagged": [
-            s for s in reversed(large) if s["kind"] == "photographs" and s["called_fake"] > 0
-        ][:most],
+        "missed": [s for s in large if s["kind"] == "fakes" and s["value"] < 0.5][:most],
+        "flagged": [s for s in reversed(large) if s["kind"] == "photographs" and s["value"] > 0][
+            :most
+        ],
         "dial": curve,
     }
 
@@ -513,7 +535,8 @@ def build() -> gr.Blocks:
         for state in (problem, {"state": "error", "message": BUSY})
     )
     paths = example_paths()
-    gr.set_static_paths(list(paths.values()))
+    plots = [path for card in cards for path in plot_paths(card).values()]
+    gr.set_static_paths([*paths.values(), *plots])
     examples = [(name, path.name, f"gradio_api/file={path}") for name, path in paths.items()]
     choices = [(title(card), card.name) for card in cards]
     photo = {"examples": examples, "max_bytes": images.MAX_BYTES}

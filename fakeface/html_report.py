@@ -79,7 +79,7 @@ def environment(*folders: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    out.filters |= {"percent": report.percent, "reading": reading, "one_in": one_in}
+    out.filters |= {"percent": report.percent, "reading": reading}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": report.NOTE}
     return out
 
@@ -122,10 +122,3 @@ def reading(p_fake: float) -> str:
     if count < 1:
         return "fewer than 1 of 100"
     return "more than 99 of 100" if count > 99 else f"about {count} of 100"
-
-
-def one_in(share: float) -> str:
-    """A small share as people say it: 1 in 50."""
-    if share <= 0:
-        return "none"
-    return f"1 in {round(1 / share)}" if share < 0.4 else f"{round(100 * share)} in 100"

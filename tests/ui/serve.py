@@ -89,6 +89,7 @@ def damaged_copy(folder: Path) -> str:
         checkpoints.read_card(folder), name=copy.name, title="Damaged copy", metrics={}
     )
     (copy / "card.json").write_text(card.to_json(), encoding="utf-8")
+    (copy / "metrics.json").unlink(missing_ok=True)
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"\n")
     return card.title

@@ -319,9 +319,14 @@ def test_a_batch_by_a_damaged_model_is_one_sentence(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_every_model_tells_how_it_did(open_page: Open, size: tuple[int, int], models: Path) -> None:
+def test_every_model_tells_how_it_did(
+    open_page: Open, size: tuple[int, int], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(models))
     page = open_page(*size)
     tab(page, "Models")
+    for summary in page.locator("summary").all():
+        summary.click()
     for card in checkpoints.installed(models):
         shown = page.locator(".model-card").filter(
             has=page.locator("h2 code").get_by_text(card.name, exact=True)
@@ -335,22 +340,29 @@ def test_every_model_tells_how_it_did(open_page: Open, size: tuple[int, int], mo
                 expect(row.first).to_contain_text(f"{found['auc']['value']:.3f}")
         for failure in app.measured(card)["missed"]:
             expect(shown.locator(".failures")).to_contain_text(failure["source"])
+        for plot in shown.locator(".plots img").all():
+            plot.scroll_into_view_if_needed()
+            assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     expect(page.get_by_role("article", name="Damaged copy")).to_contain_text("missing or damaged")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
-def test_failures_are_the_worst_sources_of_the_card(models: Path) -> None:
-    card = checkpoints.read_card(models / checkpoints.default(models))
-    found = app.measured(card)
+def test_failures_are_the_worst_sources_that_were_measured(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(models))
+    name = checkpoints.default()
+    found = app.measured(checkpoints.read_card(models / name))
     every = [
-        counts["called_fake"]
-        for name, of in card.metrics["sets"].items()
-        if name != "val"
-        for counts in of["fake_by_source"].values()
+        counts["value"]
+        for of, sets in json.loads((models / name / "metrics.json").read_text())["sets"].items()
+        if of != "val"
+        for counts in sets["fake_by_source"].values()
         if counts["n"] >= 20
     ]
-    assert [f["called_fake"] for f in found["missed"]] == sorted(x for x in every if x < 0.5)[:5]
-    assert all(f["kind"] == "photographs" and f["called_fake"] > 0 for f in found["flagged"])
+    assert [f["value"] for f in found["missed"]] == sorted(x for x in every if x < 0.5)[:5]
+    assert found["missed"] and found["flagged"]
+    assert all(f["kind"] == "photographs" and f["value"] > 0 for f in found["flagged"])
 
 
 def test_the_threshold_is_a_dial_in_consequences(open_page: Open) -> None:
