@@ -21,7 +21,7 @@ from tests.ui.serve import (
 
 Open = Callable[..., Page]
 
-PATIENCE = 25_000  # milliseconds; only a test that fails ever waits that long
+PATIENCE = 90_000  # milliseconds; only a test that fails ever waits that long
 expect.set_options(timeout=PATIENCE)
 
 
