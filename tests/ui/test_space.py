@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
+import importlib.util
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
 
+import app
 from tests.ui.serve import ROOT, served
 from tests.ui.test_page import PORTRAIT, Open, choose, digest, expect_verdict
 
@@ -130,14 +130,7 @@ def test_assistants_find_the_same_tools(space: str) -> None:
     assert bad.isError and "private network" in bad.content[0].text
 
 
-def test_the_flag_without_its_package_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util\nfind = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'mcp' else find(name, *a)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "app.py", "--mcp"], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].endswith('pip install "gradio[mcp]"')
+def test_the_flag_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"^fakeface: --mcp needs .*pip install .gradio\[mcp\].$"):
+        app.main(["--mcp"])
