@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
+SPACE := build/space
 
-.PHONY: demo test check results bench screenshots clean
+.PHONY: demo test check results bench screenshots space clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -29,8 +30,17 @@ screenshots: $(VENV)/.test ## the page at desktop and phone size, into screensho
 results: $(VENV)/.demo ## the documents' tables, from the stored results
 	@$(PY) -m train.results
 
+# All that a Space needs, and nothing else; its git wants to be told which files are large or binary.
+space: ## the folder to push to Hugging Face Spaces, in build/space
+	@rm -rf $(SPACE) && mkdir -p $(SPACE)
+	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py assets checkpoints examples fakeface \
+		requirements.txt README.md LICENSE | tar -xf - -C $(SPACE)
+	@for kind in safetensors png jpg; do \
+		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes
+	@echo "$(SPACE) is ready; push it with: hf upload USER/NAME $(SPACE) . --repo-type space"
+
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,44 +1,43 @@
 """The page: `python app.py`, then http://127.0.0.1:7860. Hugging Face Spaces starts this same file.
 
 Handlers are plain functions that call `fakeface`; the layout stands below them. What the page
-looks like, and how it takes a picture in, is in `assets/`.
+looks like, and how it takes a picture in, is in `assets/`. With `--mcp` it is an MCP server too.
 """
 
-from __future__ import annotations
-
-import base64
-import dataclasses
+import argparse
 import functools
+import hashlib
+import importlib
 import importlib.util
+import json
 import logging
+import os
+import sys
 import threading
 import time
-from contextlib import suppress
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import cv2
-import gradio as gr
-import jinja2
-import numpy as np
-from gradio.utils import get_upload_folder
-from PIL import Image
+# On Hugging Face's ZeroGPU this package lends the GPU, and wants to be there before torch.
+spaces = importlib.import_module("spaces") if importlib.util.find_spec("spaces") else None
 
-from fakeface import analyse, checkpoints, faces, images, report
-from fakeface.engine import Model
-from fakeface.types import RGB, Analysis, Box, FakefaceError, Heatmap, ImageError, Status
+import gradio as gr  # noqa: E402
+from gradio.utils import get_upload_folder  # noqa: E402
+
+from fakeface import analyse, batch, checkpoints, faces, fetch, html_report, images, report, scan  # noqa: E402
+from fakeface.engine import Model  # noqa: E402
+from fakeface.results import AnalysisResult, ModelResult, ReportResult  # noqa: E402
+from fakeface.types import RGB, Analysis, FakefaceError, ImageError  # noqa: E402
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assets"
-PICTURE_SIDE, FACE_SIDE = 1280, 320  # pixels, at most, of what goes back to the browser
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
-)
-TEMPLATES.filters["percent"] = report.percent
+THUMBNAIL_SIDE = 72  # pixels, of a row of a batch
+TEMPLATES = html_report.environment(ASSETS)
 
 # Everything that is loaded once and shared by all requests is in these two caches; the lock lets
 # one thread load while the others wait. A failure is not kept: a repaired model needs no restart.
@@ -47,20 +46,31 @@ _model = functools.cache(checkpoints.load)
 _detector = functools.cache(faces.open_detector)
 
 
-def tools(model: str) -> tuple[Model, faces.Detector]:
-    """The model of that name (empty: the default one) and the face detector, ready to use."""
+def tools(*names: str) -> tuple[list[Model], faces.Detector]:
+    """The models of those names (empty: the default one) and the face detector, ready to use."""
     with _loading:
-        return _model(model or checkpoints.default()), _detector()
+        return [_model(name or checkpoints.default()) for name in names or ("",)], _detector()
 
 
-def judge(path: Path, file: str, model: str, *, explain: bool) -> Analysis:
-    """What one model says of one picture; `file` is the name to report."""
-    loaded, detector = tools(model)
-    found = analyse.analyse_file(path, models=[loaded], detector=detector, explain=explain)
-    return dataclasses.replace(found, file=file)
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-def uploaded(upload: dict[str, Any]) -> tuple[Path, str]:
+def on_gpu(handler: Handler) -> Handler:
+    """Borrow a GPU for each call, where the machine lends them out (ZeroGPU)."""
+    return spaces.GPU(handler) if spaces else handler
+
+
+@on_gpu
+def judge(data: bytes, file: str, names: Sequence[str], **options: Any) -> Analysis:
+    """What models say of one picture; see `analyse.analyse_bytes` for the options."""
+    models, detector = tools(*names)
+    return analyse.analyse_bytes(data, models=models, detector=detector, file=file, **options)
+
+
+# What is sent to the page ---------------------------------------------------------------------
+
+
+def uploaded(upload: Mapping[str, Any]) -> tuple[Path, str]:
     """Where an upload lies, and the name its owner gave it.
 
     Raises:
@@ -72,7 +82,7 @@ def uploaded(upload: dict[str, Any]) -> tuple[Path, str]:
     return path, Path(upload.get("orig_name") or path.name).name
 
 
-def discard(upload: dict[str, Any]) -> None:
+def discard(upload: Mapping[str, Any]) -> None:
     """Delete an upload; its folder goes too, since its name is the hash of the file."""
     with suppress(ImageError, OSError):
         path, _ = uploaded(upload)
@@ -80,91 +90,405 @@ def discard(upload: dict[str, Any]) -> None:
         path.parent.rmdir()
 
 
-def check_page(upload: dict[str, Any] | None, model: str) -> str:
-    """One picture as the HTML of its result; whatever goes wrong becomes a sentence in it."""
-    if not upload:
-        return render(state="empty")
-    started = time.perf_counter()
+def received(sent: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The bytes and the name of an upload, or of what lies at an address on the web."""
+    if "address" in sent:
+        found = fetch.fetch(str(sent["address"]))
+        return found.data, found.name
+    path, name = uploaded(sent.get("file", {}))
+    return images.read_bytes(path), name
+
+
+@contextmanager
+def taken(picture: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
+    """The bytes and the name of an upload, which is deleted at the end."""
     try:
-        path, file = uploaded(upload)
-        analysis = judge(path, file, model, explain=True)
-        if analysis.status is Status.UNREADABLE:
-            raise ImageError(analysis.error)
-        return show(analysis, images.decode(path.read_bytes()), started)
+        yield received({"file": picture})
+    finally:
+        discard(picture)
+
+
+def told(error: FakefaceError) -> str:
+    """An error for visitors, to whom the folders of this machine mean nothing."""
+    return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
+
+
+# What the page shows --------------------------------------------------------------------------
+
+
+def check_page(sent: dict[str, Any] | None, model: str) -> dict[str, Any]:
+    """One picture by one model, as the value of assets/answer.js."""
+    return answered(sent, "check", lambda data, file, how: show_check(data, file, model, **how))
+
+
+def compare_page(sent: dict[str, Any] | None, models: list[str]) -> dict[str, Any]:
+    """One picture by several models side by side."""
+    return answered(sent, "compare", lambda data, file, _: show_compare(data, file, models))
+
+
+def answered(
+    sent: dict[str, Any] | None,
+    view: str,
+    show: Callable[[bytes, str, dict[str, bool]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Show what was sent, and delete it; whatever goes wrong becomes a sentence in the HTML."""
+    if not sent:
+        return {"html": render(state="empty", view=view)}
+    try:
+        data, file = received(sent)
+        return show(data, file, {"faithful": bool(sent.get("faithful"))})
     except FakefaceError as error:
-        sentence = str(error)
+        sentence = told(error)
     except Exception:
         log.exception("A picture could not be judged")
         sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
-        discard(upload)
-    return render(state="error", file=upload.get("orig_name"), message=sentence)
+        for upload in (sent.get("file", {}), *sent.get("earlier", [])):
+            discard(upload)
+    name = sent.get("address") or sent.get("file", {}).get("orig_name")
+    return {"html": render(state="error", view=view, file=name, message=sentence)}
 
 
-def check(picture: gr.FileData, model: str = "") -> dict[str, Any]:
-    """Judge every face of one picture.
+def show_check(data: bytes, file: str, model: str, *, faithful: bool) -> dict[str, Any]:
+    """The answer of the first tab, and the report to take along."""
+    started = time.perf_counter()
+    image = images.decode(data)
+    analysis = judge(data, file, [model], image=image, explain=True, faithful=faithful)
+    cards = cards_of(analysis)
+    return {
+        "html": show(analysis, image, cards, started, view="check"),
+        "report": {
+            "name": f"fakeface-{analysis.sha256[:12]}",
+            "html": html_report.to_html(analysis, image, cards),
+            "json": json.dumps(html_report.to_record(analysis), indent=2, ensure_ascii=False),
+        },
+    }
 
-    Args:
-        picture: the file, of any format that fakeface reads.
-        model: the name of an installed model; empty for the default one.
 
-    Returns:
-        The same dictionary as `python -m fakeface analyse --json`.
-    """
-    try:
-        path, file = uploaded(dict(picture))
-        return report.to_dict(judge(path, file, model, explain=False))
-    except FakefaceError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+def show_compare(data: bytes, file: str, names: Sequence[str]) -> dict[str, Any]:
+    """The answer of the second tab; a model that cannot be loaded is told and left out."""
+    started = time.perf_counter()
+    usable, problems = [], []
+    for name in names:
+        try:
+            tools(name)
+            usable.append(name)
+        except FakefaceError as error:
+            problems.append(told(error))
+    if not usable:
+        raise FakefaceError(" ".join(problems) or "Choose at least one model to judge the photo.")
+    image = images.decode(data)
+    analysis = judge(data, file, usable, image=image, explain=True)
+    cards = cards_of(analysis)
+    return {"html": show(analysis, image, cards, started, view="compare", problems=problems)}
 
 
-def show(analysis: Analysis, image: RGB, started: float) -> str:
+def cards_of(analysis: Analysis) -> dict[str, checkpoints.Card]:
+    """The cards of the models that judged."""
+    root = checkpoints.checkpoints_root()
+    return {name: checkpoints.read_card(root / name) for name in analysis.models}
+
+
+def show(
+    analysis: Analysis,
+    image: RGB,
+    cards: Mapping[str, checkpoints.Card],
+    started: float,
+    *,
+    view: str,
+    problems: Sequence[str] = (),
+) -> str:
     """An analysis and its picture as HTML."""
-    card = checkpoints.read_card(checkpoints.checkpoints_root() / analysis.models[0])
-
-    def crop(region: Box) -> str:
-        x, y, w, h = region.as_list()
-        return data_url(image[y : y + h, x : x + w], FACE_SIDE)
-
     return render(
         state=analysis.status.value,
+        view=view,
         analysis=analysis,
-        card=card,
-        model=title(card),
-        picture=data_url(image, PICTURE_SIDE),
-        crop=crop,
-        tinted=tinted,
-        note=report.NOTE,
+        cards=cards,
+        titles={name: title(card) for name, card in cards.items()},
+        judges={judge.model: judge for judge in analysis.judges},
+        problems=problems,
+        others=len(checkpoints.installed()) > 1,
         seconds=time.perf_counter() - started,
+        **html_report.pictures(image),
     )
-
-
-def tinted(heatmap: Heatmap) -> str:
-    """A heatmap as a picture to lay over its face, clear where it is cold."""
-    values = np.rint(np.clip(heatmap.values, 0, 1) * 255).astype(np.uint8)
-    colours = cv2.applyColorMap(values, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return data_url(np.dstack([colours, values]), FACE_SIDE)
-
-
-def data_url(pixels: RGB, side: int) -> str:
-    """A picture, with or without alpha, inside the page itself: no file to store and to fetch."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((side, side), reducing_gap=2.0)
-    kind = "webp" if picture.mode == "RGBA" else "jpeg"
-    out = BytesIO()
-    picture.save(out, kind, quality=88)
-    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def render(**values: Any) -> str:
     """The HTML of a result; see assets/result.html."""
-    return TEMPLATES.get_template("result.html").render(**values)
+    blank = {"analysis": None, "file": "", "message": ""}
+    return TEMPLATES.get_template("result.html").render(blank | values)
+
+
+def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, Any]]:
+    """Many files, as the value of assets/table.js: it grows, and half a second may pass unseen."""
+    uploads = (sent or {}).get("files", [])
+    value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": csv_header()}
+    try:
+        with batch.opened([uploaded(upload) for upload in uploads]) as items:
+            value["total"] = len(items)
+            yield value
+            shown = time.monotonic()
+            for item in items:
+                value["rows"] = [*value["rows"], batch_row(item, model)]
+                value["done"] += 1
+                if time.monotonic() - shown > 0.5:
+                    yield dict(value)
+                    shown = time.monotonic()
+        if uploads:
+            yield dict(value)
+    except FakefaceError as error:  # of a model: those of files are rows
+        yield value | {"message": told(error)}
+    except Exception:
+        log.exception("A batch could not be judged")
+        yield value | {"message": "Something went wrong in fakeface itself; try another batch."}
+    finally:
+        for upload in (*uploads, *(sent or {}).get("earlier", [])):
+            discard(upload)
+
+
+def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
+    """One file of a batch: what the table shows of it, and its parts of the CSV and the JSON."""
+    analysis, image = judged_item(item, model)
+    note = analysis.error or ""
+    worst = analysis.worst(analysis.models[0])
+    if worst and not worst.stable:
+        note = "It flipped when the picture was saved again."
+    return {
+        "file": analysis.file,
+        "status": analysis.status.value,
+        "verdict": analysis.verdict,
+        "p_fake": analysis.p_fake,
+        "faces": len(analysis.faces),
+        "note": note,
+        "thumbnail": "" if image is None else html_report.data_url(image, THUMBNAIL_SIDE),
+        "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
+        "json": report.to_dict(analysis),
+    }
+
+
+def judged_item(item: batch.Item, model: str) -> tuple[Analysis, RGB | None]:
+    """What became of one file of a batch, and its pixels where it is a picture."""
+    data = b""
+    try:
+        data = item.read()
+        image = images.decode(data)
+    except ImageError as error:
+        names = [model or checkpoints.default()]
+        sha256 = hashlib.sha256(data).hexdigest() if data else ""
+        return analyse.unreadable(item.name, error, models=names, sha256=sha256), None
+    return judge(data, item.name, [model], image=image), image
+
+
+def csv_header() -> str:
+    """The first line of a table, as `python -m fakeface scan` writes it."""
+    return scan.line(scan.COLUMNS).decode()
+
+
+# The models on show ---------------------------------------------------------------------------
 
 
 def title(card: checkpoints.Card) -> str:
     """A model's title and how it did on pictures it had never seen."""
     auc = card.metrics.get("sets", {}).get("test", {}).get("auc", {}).get("value")
     return card.title if auc is None else f"{card.title} · test AUC {auc:.3f}"
+
+
+def models_page() -> str:
+    """Every installed model: its card, what was measured, and where it fails."""
+    root, problems, cards, default = checkpoints.checkpoints_root(), [], (), ""
+    try:
+        cards, default = checkpoints.installed(), checkpoints.default()
+    except FakefaceError as error:
+        problems.append(told(error))
+    shown = [
+        {
+            "card": card,
+            "facts": report.describe(card, root / card.name),
+            "plots": plot_paths(card),
+            **measured(card),
+        }
+        for card in sorted(cards, key=lambda card: card.name != default)
+    ]
+    template = TEMPLATES.get_template("models.html")
+    return template.render(models=shown, default=default, problems=problems, set_title=set_title)
+
+
+SETS = {
+    "val": "Validation: thresholds and temperature were fitted here",
+    "test": "Test: generated and edited faces",
+    "pair_140k": "140k pair: FFHQ against StyleGAN",
+    "swaps": "DFDC: face swaps against the clips they were made from",
+    "wilddeepfake": "WildDeepfake: its whole test split",
+    "test_unseen": "Unseen sources: a StyleGAN2 site against stock photographs",
+    "wild_generated": "Wild: LoRA headshots against strangers' photographs",
+    "wild_swaps": "Wild swaps: inswapper against strangers' photographs",
+}
+
+
+def stored(card: checkpoints.Card) -> dict[str, Any]:
+    """All that was measured of a model: `metrics.json` beside its card, which holds the gist."""
+    path = checkpoints.checkpoints_root() / card.name / "metrics.json"
+    with suppress(OSError, ValueError):
+        return {**card.metrics, **json.loads(path.read_text("utf-8"))}
+    return dict(card.metrics)
+
+
+def plot_paths(card: checkpoints.Card) -> dict[str, Path]:
+    """What the plots of a model show, and where they lie."""
+    folder = (checkpoints.checkpoints_root() / card.name).resolve()
+    paths = ((folder / str(name)).resolve() for name in card.metrics.get("plots", ()))
+    return {path.stem: path for path in paths if path.is_relative_to(folder) and path.is_file()}
+
+
+def set_title(name: str, measured: Mapping[str, Any]) -> str:
+    """What a set of pictures is called on the page."""
+    return str(measured.get("title") or SETS.get(name) or name.replace("_", " ").capitalize())
+
+
+def measured(card: checkpoints.Card, *, least: int = 20, most: int = 5) -> dict[str, Any]:
+    """A card's results source by source, its worst ones, and its validation curve as a dial.
+
+    Args:
+        card: of the model.
+        least: sources of fewer pictures are not called a failure: chance decides there.
+        most: how many failures of a kind.
+    """
+    sources = [
+        {
+            "set": set_title(name, found).split(":")[0],
+            "kind": kind,
+            "source": source.replace("_", " "),
+        }
+        | counts
+        for name, found in stored(card).get("sets", {}).items()
+        if name != "val"
+        for key, kind in (("real_by_source", "photographs"), ("fake_by_source", "fakes"))
+        for source, counts in found.get(key, {}).items()
+    ]
+    large = sorted((s for s in sources if s["n"] >= least), key=lambda s: s["value"])
+    curve = card.metrics.get("sets", {}).get("val", {}).get("curve")
+    if curve:
+        own = [abs(p - card.calibration.fake_above) for p in curve["p_fake"]]
+        curve = {**curve, "shipped": own.index(min(own))}
+    return {
+        "sources": sources,
+        "missed": [s for s in large if s["kind"] == "fakes" and s["value"] < 0.5][:most],
+        "flagged": [s for s in reversed(large) if s["kind"] == "photographs" and s["value"] > 0][
+            :most
+        ],
+        "dial": curve,
+    }
+
+
+# For programs ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Programs get every error as one sentence."""
+    try:
+        yield
+    except FakefaceError as error:
+        raise gr.Error(told(error), print_exception=False) from error
+    except Exception as error:
+        log.exception("A request could not be answered")
+        sentence = "Something went wrong in fakeface itself; try another picture."
+        raise gr.Error(sentence, print_exception=False) from error
+
+
+def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
+    """Judge every face of one picture: was it photographed, or made by an AI?
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`. It is evidence, not proof.
+    """
+    return compare(picture, [model])
+
+
+def check_url(url: str, model: str = "") -> AnalysisResult:
+    """Judge every face of a picture on the web: was it photographed, or made by an AI?
+
+    Args:
+        url: an http or https address of a picture, on a public server.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`. It is evidence, not proof.
+    """
+    with in_a_sentence():
+        found = fetch.fetch(url)
+        return report.to_dict(judge(found.data, found.name, [model]))
+
+
+def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisResult:
+    """Judge every face of one picture by several models.
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        models: names of installed models; none for all of them. The first decides on the picture.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`, with a consensus for each face.
+    """
+    with in_a_sentence(), taken(picture) as (data, file):
+        names = models or [card.name for card in checkpoints.installed()]
+        return report.to_dict(judge(data, file, names))
+
+
+def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisResult]:
+    """Judge many pictures, or the pictures in ZIP archives, by one model.
+
+    Args:
+        pictures: the files.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        One object a file, as of `check`; a file that is no picture has the status unreadable.
+    """
+    try:
+        with in_a_sentence(), batch.opened([uploaded(picture) for picture in pictures]) as items:
+            return [report.to_dict(judged_item(item, model)[0]) for item in items]
+    finally:
+        for picture in pictures:
+            discard(picture)
+
+
+def make_report(
+    picture: gr.FileData, models: list[str] | None = None, faithful: bool = False
+) -> ReportResult:
+    """A report on one picture to keep: one self-contained HTML page, and the same as JSON.
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        models: names of installed models; none for the default one. The first decides.
+        faithful: measure how faithful the heatmaps are, which takes a few seconds.
+
+    Returns:
+        The text of the page, and an object as of `check` with the heatmaps as PNG in data URLs.
+    """
+    with in_a_sentence(), taken(picture) as (data, file):
+        image = images.decode(data)
+        analysis = judge(data, file, models or [""], image=image, explain=True, faithful=faithful)
+        page = html_report.to_html(analysis, image, cards_of(analysis))
+        return {"html": page, "json": html_report.to_record(analysis)}
+
+
+def list_models() -> list[ModelResult]:
+    """The installed models, as `python -m fakeface models --json` lists them.
+
+    Returns:
+        One object a model: its name, title, network, size, test AUC and the sha256 of its weights.
+    """
+    root = checkpoints.checkpoints_root()
+    with in_a_sentence():
+        return [report.describe(card, root / card.name) for card in checkpoints.installed()]
+
+
+# The layout -----------------------------------------------------------------------------------
 
 
 def example_paths() -> dict[str, Path]:
@@ -179,11 +503,12 @@ def example_paths() -> dict[str, Path]:
     return paths
 
 
-def part(name: str, **options: Any) -> gr.HTML:
+def part(name: str, elem_id: str = "", **options: Any) -> gr.HTML:
     """A part of the page: assets/NAME.html as its template, with the script of the same name."""
     script = ASSETS / f"{name}.js"
     return gr.HTML(
-        elem_id=name,
+        elem_id=elem_id or name,
+        elem_classes=[f"part-{name}"],
         html_template=(ASSETS / f"{name}.html").read_text("utf-8"),
         js_on_load=script.read_text("utf-8") if script.exists() else None,
         apply_default_css=False,
@@ -191,58 +516,148 @@ def part(name: str, **options: Any) -> gr.HTML:
     )
 
 
+BUSY = "The server is busy, and its queue is full; try again in a minute."
+LIMITS = {"concurrency_limit": 2, "concurrency_id": "models"}
+
+
 def build() -> gr.Blocks:
     """The layout."""
-    cards, default, first = (), None, render(state="empty")
+    cards, default, problem = (), None, {}
     try:
         cards, default = checkpoints.installed(), checkpoints.default()
     except FakefaceError as error:
-        first = render(state="error", message=str(error))
+        problem = {"state": "error", "message": told(error)}
+    first, busy = (
+        {
+            view: {"html": render(**({"state": "empty", "view": view} | state))}
+            for view in ("check", "compare")
+        }
+        for state in (problem, {"state": "error", "message": BUSY})
+    )
     paths = example_paths()
-    gr.set_static_paths(list(paths.values()))
+    plots = [path for card in cards for path in plot_paths(card).values()]
+    gr.set_static_paths([*paths.values(), *plots])
     examples = [(name, path.name, f"gradio_api/file={path}") for name, path in paths.items()]
-    models = [(title(card), card.name) for card in cards]
+    choices = [(title(card), card.name) for card in cards]
+    photo = {"examples": examples, "max_bytes": images.MAX_BYTES}
+    # The server deleted the file and the browser kept it: a new model needs it sent again.
+    again = "() => document.querySelector('#{} form').dispatchEvent(new Event('again'))".format
+
     with gr.Blocks(title="fakeface", analytics_enabled=False, delete_cache=(60, 120)) as page:
         part("header")
-        with gr.Row(elem_id="check"):
-            with gr.Column(scale=4, min_width=300):
-                drop = part("drop", examples=examples, max_bytes=images.MAX_BYTES)
-                model = gr.Radio(
-                    models, value=default, label="Model", elem_id="model", visible=bool(models)
-                )
-            with gr.Column(scale=7, min_width=300):
-                answer = part("answer", value=first)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Check", elem_id="check-tab"), gr.Row(elem_classes="sides"):
+                with gr.Column(scale=4, min_width=300):
+                    drop = part("drop", **photo, uid="check", lends_to="#compare-tab-button")
+                    model = radio(choices, default, elem_id="model")
+                with gr.Column(scale=7, min_width=300):
+                    answer = part("answer", value=first["check"], drop="#drop form")
+            with gr.Tab("Compare", elem_id="compare-tab"), gr.Row(elem_classes="sides"):
+                with gr.Column(scale=4, min_width=300):
+                    other = part("drop", "compare-drop", **photo, uid="compare", lends_to="")
+                    models = gr.CheckboxGroup(
+                        choices, value=[card.name for card in cards], label="Models",
+                        elem_id="models", elem_classes="choice", visible=bool(choices),
+                    )  # fmt: skip
+                with gr.Column(scale=7, min_width=300):
+                    compared = part(
+                        "answer", "compared", value=first["compare"], drop="#compare-drop form"
+                    )
+            with gr.Tab("Batch", elem_id="batch-tab"), gr.Row(elem_classes="sides"):
+                with gr.Column(scale=4, min_width=300):
+                    sizes = {"max_files": batch.MAX_FILES, "max_archive": batch.MAX_ARCHIVE}
+                    pick = part("pick", **sizes)
+                    batch_model = radio(choices, default, elem_id="batch-model")
+                with gr.Column(scale=7, min_width=300):
+                    table = part("table", value={})
+            with gr.Tab("Models", elem_id="models-tab"):
+                part("shelf", value=models_page())
         part("footer")
-        limits = {"concurrency_limit": 2, "concurrency_id": "models"}
-        drop.change(
-            check_page, [drop, model], answer, api_visibility="private",
-            show_progress="minimal", **limits,
+
+        for sender, chosen, result, handler, view in (
+            (drop, model, answer, check_page, "check"),
+            (other, models, compared, compare_page, "compare"),
+        ):
+            sent = sender.change(
+                handler, [sender, chosen], result,
+                api_visibility="private", show_progress="minimal", **LIMITS,
+            )  # fmt: skip
+            sent.failure(None, None, result, js=f"() => ({json.dumps(busy[view])})")
+            chosen.input(None, js=again(sender.elem_id))
+        going = pick.change(
+            batch_page, [pick, batch_model], table,
+            api_visibility="private", show_progress="hidden",
+            concurrency_limit=1, concurrency_id="batch",
         )  # fmt: skip
-        # The server deleted the file and the browser kept it: a new model needs it sent again.
-        again = "() => document.querySelector('#drop form').dispatchEvent(new Event('again'))"
-        model.input(None, js=again)
-        gr.api(check, **limits)
+        going.failure(
+            None, table, table, js=f"(value) => ({{...value, failed: {json.dumps(BUSY)}}})"
+        )
+        batch_model.input(None, js=again("pick"))
+        table.stop(None, cancels=going)
+
+        for function in (check, check_url, compare, make_report, list_models):
+            gr.api(function, **LIMITS)
+        gr.api(check_batch, concurrency_limit=1, concurrency_id="batch")
     return page
+
+
+def radio(choices: list[tuple[str, str]], value: str | None, *, elem_id: str) -> gr.Radio:
+    """One model to choose."""
+    return gr.Radio(
+        choices, value=value, label="Model", elem_id=elem_id, elem_classes="choice",
+        visible=bool(choices),
+    )  # fmt: skip
 
 
 def warm_up() -> None:
     """Judge one picture ahead of the first visitor, since that is what loads everything."""
     try:
-        judge(example_paths()["Grace Hopper"], "", "", explain=True)
+        judge(example_paths()["Grace Hopper"].read_bytes(), "", [""], explain=True)
     except (FakefaceError, KeyError) as error:
         log.warning("%s", error)
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Start the page and, where asked for, the MCP server."""
+    parser = argparse.ArgumentParser(description="Serves the page of fakeface.")
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        default=os.environ.get("FAKEFACE_MCP") == "1",
+        help="be a server of the Model Context Protocol too, which needs gradio[mcp]",
+    )
+    options = parser.parse_args(argv)
+    if options.mcp and not importlib.util.find_spec("mcp"):
+        sys.exit('fakeface: --mcp needs one more package; run: pip install "gradio[mcp]"')
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     threading.Thread(target=warm_up, daemon=True).start()
+    serve(mcp=options.mcp)
+
+
+def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
+    """Open the page to visitors.
+
+    Args:
+        queue: how many may wait before the next is told that the server is busy.
+        mcp: serve the API to MCP clients too.
+        options: of `gr.Blocks.launch`.
+    """
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    build().queue(max_size=64).launch(
+    page = build().queue(max_size=queue)
+    page.launch(
         theme=gr.themes.Base(**fonts),
         css_paths=ASSETS / "page.css",
-        max_file_size=images.MAX_BYTES,
+        max_file_size=batch.MAX_ARCHIVE,
         footer_links=["api"],
+        mcp_server=mcp,
+        show_error=True,  # or MCP clients are not told; `in_a_sentence` leaves nothing else to see
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        **options,
     )
+    return page
+
+
+if __name__ == "__main__":
+    main()

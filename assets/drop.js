@@ -1,12 +1,14 @@
 // What a gr.HTML component runs once, with `element`, `props` and `upload`. The component's value
-// is the uploaded file; setting it makes Gradio call the handler. The file itself stays here, so
-// that the server need not keep it for when another model is chosen.
+// is the uploaded file, or an address on the web; setting it makes Gradio call the handler. The file
+// itself stays here, so that the server need not keep it for when another model is chosen.
 const $ = (selector) => element.querySelector(selector);
-const input = $("input");
+const input = $("input[type=file]");
+const address = $("input[type=url]");
 const thumb = $(".thumb");
 const camera = { panel: $(".viewfinder"), video: $("video"), stream: null };
-let current = null;
+let current = null; // a File, or the text of an address
 let ticket = 0;
+let earlier = []; // uploads that may still wait on the server, if nobody took them; it deletes them
 
 // A hidden tab must not take what is dropped or pasted into another.
 const shown = () => element.offsetParent !== null;
@@ -24,9 +26,20 @@ function refuse(text) {
   say(text);
 }
 
-async function send(file) {
-  const mine = ++ticket;
+function send(what, more = {}) {
   say("");
+  return typeof what === "string" ? sendAddress(what, more) : sendFile(what, more);
+}
+
+function sendAddress(url, more) {
+  current = url;
+  thumb.hidden = true;
+  $(".call").textContent = "Choose a photo";
+  props.value = { address: url, ticket: ++ticket, ...more };
+}
+
+async function sendFile(file, more) {
+  const mine = ++ticket;
   if (file.size > props.max_bytes) {
     return refuse(`This file is larger than ${props.max_bytes >> 20} MiB; save a smaller copy.`);
   }
@@ -41,9 +54,9 @@ async function send(file) {
   const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
   try {
     const { path } = await upload(new File([file], name, { type: file.type }));
-    if (mine === ticket) {
-      props.value = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
-    }
+    const sent = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    if (mine === ticket) props.value = { file: sent, earlier, ...more };
+    earlier = [...earlier.slice(-20), sent];
   } catch {
     if (mine === ticket) refuse("The photo could not be sent; check the connection and try again.");
   }
@@ -111,7 +124,30 @@ $(".paste").addEventListener("click", paste);
 element.querySelectorAll(".examples button").forEach((button) => {
   button.addEventListener("click", () => example(button.dataset));
 });
-$("form").addEventListener("again", () => current && send(current));
+$(".fetch").addEventListener("click", () => {
+  const url = address.value.trim();
+  if (url) send(url);
+  else say("Type or paste the address of a picture first.");
+});
+address.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") $(".fetch").click();
+});
+$("form").addEventListener("again", ({ detail }) => current && send(current, detail ?? {}));
+
+// One tab lends its photo to another, which may not have been opened yet.
+$("form").addEventListener("lend", () => {
+  window.fakefaceLent = current;
+  document.querySelector(props.lends_to)?.click();
+  document.dispatchEvent(new Event("fakeface-lent"));
+});
+function borrow() {
+  const photo = window.fakefaceLent;
+  if (!photo || props.lends_to) return;
+  window.fakefaceLent = null;
+  send(photo);
+}
+document.addEventListener("fakeface-lent", borrow);
+borrow();
 
 document.addEventListener("paste", (event) => {
   const file = event.clipboardData?.files[0];

@@ -64,7 +64,7 @@ def main() -> int:
     cv2.setNumThreads(options.threads)
     try:
         name = options.model or checkpoints.default()
-        model, detector = app.tools(name)
+        (model,), detector = app.tools(name)
     except FakefaceError as error:
         parser.error(str(error))
     data = megapixel_photo()
@@ -74,6 +74,7 @@ def main() -> int:
     with TemporaryDirectory(dir=_folder()) as folder:
         path = Path(folder) / "photo" / "photo.jpg"
         upload = {"path": str(path), "orig_name": "photo.jpg"}
+        sent = {"file": upload}
 
         def write() -> None:
             path.parent.mkdir(exist_ok=True)
@@ -82,8 +83,8 @@ def main() -> int:
         rows = [
             (label, median_ms(call, options.runs, write))
             for label, call in (
-                ("page, with heatmap", lambda: app.check_page(upload, name)),
-                ("API, without heatmap", lambda: app.check(upload, name)),
+                ("page, with heatmap", lambda: app.check_page(sent, name)),
+                ("API, without heatmap or report", lambda: app.check(upload, name)),
                 ("decoding alone", lambda: images.decode(data)),
                 (f"face detection alone ({detector.name})", lambda: detector.detect(image)),
                 (f"peer: eager forward, {len(batch)} face", lambda: model.logits(batch)),

@@ -105,6 +105,23 @@ def analyse(
     )
 
 
+def analyse_bytes(
+    data: bytes,
+    *,
+    models: Sequence[Model],
+    detector: Detector,
+    file: str = "",
+    image: RGB | None = None,
+    **options: Unpack[Options],
+) -> Analysis:
+    """`analyse`, but what is no picture gives status unreadable and no exception."""
+    try:
+        return analyse(data, models=models, detector=detector, file=file, image=image, **options)
+    except ImageError as error:
+        names = [model.name for model in models]
+        return unreadable(file, error, models=names, sha256=hashlib.sha256(data).hexdigest())
+
+
 def analyse_file(
     path: Path,
     *,
@@ -112,22 +129,26 @@ def analyse_file(
     detector: Detector,
     **options: Unpack[Options],
 ) -> Analysis:
-    """`analyse` for a path; what cannot be read gives status unreadable and no exception."""
-    sha256 = ""
+    """`analyse_bytes` for a path."""
     try:
         data = images.read_bytes(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return analyse(data, models=models, detector=detector, file=str(path), **options)
     except ImageError as error:
-        return Analysis(
-            file=str(path),
-            sha256=sha256,
-            status=Status.UNREADABLE,
-            detector=detector.name,
-            models=tuple(model.name for model in models),
-            error=str(error),
-            date=_now(),
-        )
+        return unreadable(str(path), error, models=[model.name for model in models])
+    return analyse_bytes(data, models=models, detector=detector, file=str(path), **options)
+
+
+def unreadable(
+    file: str, error: ImageError, *, models: Sequence[str], sha256: str = ""
+) -> Analysis:
+    """What there is to say of a file that is no picture, or could not be opened."""
+    return Analysis(
+        file=file,
+        sha256=sha256,
+        status=Status.UNREADABLE,
+        models=tuple(models),
+        error=str(error),
+        date=_now(),
+    )
 
 
 def _judge(

@@ -34,7 +34,7 @@ MAX_BYTES: Final = 32 * 2**20
 MAX_PIXELS: Final = 64_000_000
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")  # MPO is a JPEG too
 
-_TOO_MANY_BYTES = f"This file is larger than {MAX_BYTES >> 20} MiB; save a smaller copy."
+TOO_MANY_BYTES = f"This file is larger than {MAX_BYTES >> 20} MiB; save a smaller copy."
 _MAX_SEGMENTS: Final = 100  # of EXIF data in a JPEG, which Pillow joins one by one
 _SWOLLEN = "This file's metadata would fill the memory; save the picture again without it."
 _LIMIT = f"make a copy below the limit of {MAX_PIXELS // 10**6} megapixels."
@@ -58,7 +58,7 @@ def decode(data: bytes) -> RGB:
     if not data:
         raise types.EmptyFile("This file is empty; choose another.")
     if len(data) > MAX_BYTES:
-        raise types.ImageTooLarge(_TOO_MANY_BYTES)
+        raise types.ImageTooLarge(TOO_MANY_BYTES)
     kind, reader = _recognise(data[:4096])
     _mute_pillow()
     try:
@@ -93,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
         if not path.is_file():  # and reading a pipe may never end
             raise types.ImageError(f"{path} is a folder or a device; choose a picture file.")
         if size > MAX_BYTES:
-            raise types.ImageTooLarge(_TOO_MANY_BYTES)
+            raise types.ImageTooLarge(TOO_MANY_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error

@@ -91,7 +91,8 @@ def _face(report: FaceReport) -> dict[str, Any]:
     return {
         "box": report.face.box.as_list(),
         "models": {s.model: _answer(s, heatmaps.get(s.model)) for s in report.scores},
-        "quality": dataclasses.asdict(report.quality) if report.quality else None,
+        "quality": report.quality
+        and dataclasses.asdict(report.quality) | {"warnings": list(report.quality.warnings)},
         "consensus": _plain(report.consensus),
     }
 

@@ -185,10 +185,10 @@ class Table:
 
     def _read(self, data: bytes) -> None:
         """Take over all rows but a last one that was not written to its end."""
-        if _line(COLUMNS).startswith(data):
+        if line(COLUMNS).startswith(data):
             return  # new, or stopped within the header
         lines = list(StringIO(data.decode("utf-8", "surrogateescape"), newline="\n"))
-        if lines[0].encode() != _line(COLUMNS):
+        if lines[0].encode() != line(COLUMNS):
             raise ValueError("another header")
         reader = csv.reader(lines)
         taken = 0
@@ -225,7 +225,7 @@ class Table:
         """Write rows, and hand them to the operating system before returning."""
         if self._file is None:
             raise ValueError("a table is written inside its with block")
-        data = b"".join(map(_line, table))
+        data = b"".join(map(line, table))
         try:
             while data:
                 data = data[self._file.write(data) :]
@@ -238,7 +238,7 @@ class Table:
         return TableError(f"{self.path} cannot be written ({error.strerror}).")
 
 
-def _line(row: Row) -> bytes:
+def line(row: Row) -> bytes:
     """One row of CSV; Python 3.11's own writer does not quote a carriage return."""
     quoted = (
         '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell for cell in row

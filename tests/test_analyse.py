@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import threading
@@ -16,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fakeface import cli
-from fakeface.analyse import analyse, analyse_file
+from fakeface.analyse import analyse, analyse_bytes, analyse_file
 from fakeface.calibrate import Calibration
 from fakeface.engine import Model
 from fakeface.preprocess import Preprocessing
@@ -361,3 +362,13 @@ def test_no_model_and_no_picture(tmp_path: Path):
     assert (found.status, found.provenance, found.sha256) == (Status.UNREADABLE, (), "")
     assert found.date
     assert dataclasses.replace(found, error=None).verdict is None
+
+
+def test_bytes_that_are_no_picture_are_told_as_a_file_is(model, haar, tmp_path):
+    (tmp_path / "text.jpg").write_bytes(b"no picture")
+    found = analyse_bytes(b"no picture", models=[model], detector=haar, file="text.jpg")
+    other = analyse_file(tmp_path / "text.jpg", models=[model], detector=haar)
+    assert found.status is other.status is Status.UNREADABLE
+    assert found.error == other.error
+    assert found.sha256 == other.sha256 == hashlib.sha256(b"no picture").hexdigest()
+    assert found.file == "text.jpg"

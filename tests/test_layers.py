@@ -27,7 +27,10 @@ ORDER = [
     "explain",
     "analyse",
     "scan",
+    "batch",
     "report",
+    "results",
+    "html_report",
     "cli",
     "__main__",
 ]

@@ -7,9 +7,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.ui.serve import CHROMIUM, chromium, damaged_copy, models_for_tests, served
+from tests.ui.serve import (
+    CHROMIUM,
+    chromium,
+    damaged_copy,
+    models_for_tests,
+    random_checkpoint,
+    served,
+    with_curve,
+)
 
 Open = Callable[..., Page]
 
@@ -19,9 +27,11 @@ expect.set_options(timeout=PATIENCE)
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models, one of them damaged."""
+    """A folder of models: the shipped ones, one of random weights, and one that is damaged."""
     root = models_for_tests(tmp_path_factory.mktemp("models"))
-    damaged_copy(min(root.iterdir()))
+    shipped = min(root.iterdir())
+    with_curve(random_checkpoint(root))
+    damaged_copy(shipped)
     return root
 
 
@@ -54,17 +64,28 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
     """Opens the page in a window of its own; at the end nothing untoward may have happened."""
     contexts, wrong = [], []
 
-    def watch(page: Page) -> None:
+    def watch(page: Page, refused: bool) -> None:
+        def logged(message: ConsoleMessage) -> None:
+            known = refused and "503 (Service Unavailable)" in message.text
+            if message.type in ("error", "warning") and not known:
+                wrong.append(message.text)
+
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-        page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
+        page.on("console", logged)
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
 
     def asked(address: str) -> None:
         scheme, host = urlsplit(address)[:2]
-        if scheme not in ("data", "blob") and host != urlsplit(url).netloc:
+        if scheme not in ("data", "blob") and host.partition(":")[0] != "127.0.0.1":
             wrong.append(f"outside request: {address}")
 
-    def open_it(width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    def open_it(
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        at: str | None = None,
+        refused: bool = False,
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -74,8 +95,8 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         context.set_default_timeout(PATIENCE)
         context.on("request", lambda request: asked(request.url))
         page = context.new_page()
-        watch(page)
-        page.goto(url)
+        watch(page, refused)
+        page.goto(at or url)
         page.locator("#drop form").wait_for()
         return page
 

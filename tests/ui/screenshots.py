@@ -1,7 +1,7 @@
 """Photographs the page: `python -m tests.ui.screenshots OUTDIR [--picture FILE]...`.
 
-Takes the shipped models, else one of random weights, and writes a PNG for each state of the page on
-a desktop, on a phone and in the dark.
+Takes the shipped models, and one of random weights where they are few, and writes a PNG for each
+state of the page on a desktop and on a phone, light and dark.
 """
 
 from __future__ import annotations
@@ -14,39 +14,57 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page
 
-from tests.ui.serve import CHROMIUM, chromium, models_for_tests, served
+import app
+from tests.ui.serve import (
+    AT_REST,
+    CHROMIUM,
+    chromium,
+    models_for_tests,
+    random_checkpoint,
+    served,
+    with_curve,
+)
 
 WINDOWS = {
     "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone-dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
 }
 
 
 def states(page: Page, pictures: list[Path]) -> Iterator[str]:
     """Bring the page from one state to the next, and name each."""
-    settled = "#answer [data-testid=status-tracker].hide"
     page.locator(".examples img").last.wait_for()
     yield "start"
     page.get_by_role("button", name="Grace Hopper").click()
     page.locator(".face").first.wait_for()
-    page.locator(settled).wait_for(state="attached")
     yield "verdict"
+    page.get_by_role("button", name="Measure how faithful").first.click()
+    page.locator(".faithful").first.wait_for()
+    yield "faithful"
     page.get_by_role("button", name="Empty room").click()
     page.get_by_text("No face found", exact=True).wait_for()
-    page.locator(settled).wait_for(state="attached")
     yield "no-face"
-    page.locator("#drop input").set_input_files(
-        {"name": "holiday.jpg", "mimeType": "", "buffer": b"no picture"}
-    )
+    page.get_by_label("Or the address of a picture on the web").fill("http://10.0.0.1/a.jpg")
+    page.keyboard.press("Enter")
     page.locator(".ff-result.error").wait_for()
-    page.locator(settled).wait_for(state="attached")
     yield "error"
     for picture in pictures:
-        page.locator("#drop input").set_input_files(picture)
-        page.locator(".facts .name", has_text=picture.name).wait_for()
-        page.locator(settled).wait_for(state="attached")
+        page.locator("#drop input[type=file]").set_input_files(picture)
+        page.locator("#answer .facts .name", has_text=picture.name).wait_for()
         yield picture.stem
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-drop").get_by_role("button", name="Eigenface 1").click()
+    page.locator("#compared .model").first.wait_for()
+    yield "compare"
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#pick input").set_input_files([*app.example_paths().values(), Path(__file__)])
+    page.locator("#table .status", has_text=f"{len(app.example_paths()) + 1} files").wait_for()
+    yield "batch"
+    page.get_by_role("tab", name="Models").click()
+    page.locator(".model-card").first.wait_for()
+    yield "models"
 
 
 def photograph(browser: Browser, url: str, out: Path, pictures: list[Path]) -> None:
@@ -57,6 +75,7 @@ def photograph(browser: Browser, url: str, out: Path, pictures: list[Path]) -> N
         page = context.new_page()
         page.goto(url)
         for state in states(page, pictures):
+            page.wait_for_function(AT_REST)
             path = out / f"{window}-{state}.png"
             page.screenshot(path=path, full_page=True, animations="disabled")
             print(path)
@@ -75,6 +94,8 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         models = models_for_tests(scratch / "models")
+        if len(list(models.iterdir())) < 2:  # or there is nothing to compare
+            with_curve(random_checkpoint(models))
         with served(scratch, models) as url, chromium() as browser:
             photograph(browser, url, options.out, options.picture)
     return 0

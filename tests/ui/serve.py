@@ -38,6 +38,9 @@ CHROMIUM_ARGS = [
     "--use-fake-device-for-media-stream",
 ]
 
+AT_REST = """[...document.querySelectorAll('.html-container')]
+  .every((part) => getComputedStyle(part).opacity === '1')"""  # no answer is on its way or fades in
+
 
 def random_checkpoint(root: Path, name: str = "random", backbone: str = "mobilenetv2_100") -> Path:
     """A model of random weights, which is a model in every respect but what it knows."""
@@ -63,6 +66,21 @@ def random_checkpoint(root: Path, name: str = "random", backbone: str = "mobilen
     return root / name
 
 
+def with_curve(folder: Path) -> None:
+    """Add a validation curve to a model's card, as an evaluation stores it."""
+    card = checkpoints.read_card(folder)
+    falling = [1 - i / 100 for i in range(101)]
+    val = {
+        "curve": {
+            "p_fake": falling,
+            "photographs_flagged": [0.5 * (1 - p) for p in falling],
+            "fakes_caught": [min(1.0, 0.4 + 0.9 * (1 - p)) for p in falling],
+        }
+    }
+    sets = {**card.metrics["sets"], "val": val}
+    checkpoints.write_card(folder, dataclasses.replace(card, metrics={"sets": sets}))
+
+
 def damaged_copy(folder: Path) -> str:
     """A copy beside a model, whose weights differ from the checksum in its card; its title."""
     copy = folder.with_name(f"zz-damaged-{folder.name}")
@@ -71,6 +89,7 @@ def damaged_copy(folder: Path) -> str:
         checkpoints.read_card(folder), name=copy.name, title="Damaged copy", metrics={}
     )
     (copy / "card.json").write_text(card.to_json(), encoding="utf-8")
+    (copy / "metrics.json").unlink(missing_ok=True)
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"\n")
     return card.title
@@ -94,12 +113,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(scratch: Path, models: Path | None = None, **variables: str) -> Iterator[str]:
+def served(
+    scratch: Path, models: Path | None = None, folder: Path = ROOT, **variables: str
+) -> Iterator[str]:
     """The page's address while it runs.
 
     Args:
         scratch: an empty folder, for uploads and the log.
         models: the folder of models; None for the one that is shipped.
+        folder: where app.py lies.
         variables: of the environment, in addition.
 
     Raises:
@@ -118,8 +140,8 @@ def served(scratch: Path, models: Path | None = None, **variables: str) -> Itera
     log = scratch / "app.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
-            cwd=ROOT,
+            [sys.executable, "app.py"],
+            cwd=folder,
             env=os.environ | ours | variables,
             stdout=out,
             stderr=subprocess.STDOUT,
