@@ -81,8 +81,8 @@ def main(pool: Path, folder: Path) -> None:
     run = finetune.Run(TINY, records, faces, folder, 1, accelerator, 0.0)
     run.fit()
     rank = accelerator.process_index
-    run.model.load_state_dict(run.best)
-    safetensors.torch.save_file(run.model.state_dict(), folder / f"model{rank}.safetensors")
+    best = {name: tensor.contiguous() for name, tensor in run.best.items()}
+    safetensors.torch.save_file(best, folder / f"model{rank}.safetensors")
     (folder / f"rank{rank}").write_text(f"{accelerator.num_processes} processes")
     accelerator.end_training()
 
