@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,18 @@ spaces = importlib.import_module("spaces") if importlib.util.find_spec("spaces")
 import gradio as gr  # noqa: E402
 from gradio.utils import get_upload_folder  # noqa: E402
 
-from fakeface import analyse, batch, checkpoints, faces, fetch, html_report, images, report, scan  # noqa: E402
+from fakeface import (  # noqa: E402
+    analyse,
+    batch,
+    checkpoints,
+    faces,
+    fetch,
+    html_report,
+    images,
+    report,
+    scan,
+    shelf,
+)
 from fakeface.engine import Model  # noqa: E402
 from fakeface.results import AnalysisResult, ModelResult, ReportResult  # noqa: E402
 from fakeface.types import RGB, Analysis, FakefaceError, ImageError  # noqa: E402
@@ -108,9 +119,12 @@ def taken(picture: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
         discard(picture)
 
 
-def told(error: FakefaceError) -> str:
-    """An error for visitors, to whom the folders of this machine mean nothing."""
-    return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
+def told(error: Exception, what: str = "picture") -> str:
+    """An error for visitors, to whom folders of this machine and tracebacks mean nothing."""
+    if isinstance(error, FakefaceError):
+        return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
+    log.error("A %s could not be judged", what, exc_info=error)
+    return f"Something went wrong in fakeface itself; try another {what}."
 
 
 # What the page shows --------------------------------------------------------------------------
@@ -137,11 +151,8 @@ def answered(
     try:
         data, file = received(sent)
         return show(data, file, {"faithful": bool(sent.get("faithful"))})
-    except FakefaceError as error:
+    except Exception as error:
         sentence = told(error)
-    except Exception:
-        log.exception("A picture could not be judged")
-        sentence = "Something went wrong in fakeface itself; try another picture."
     finally:
         for upload in (sent.get("file", {}), *sent.get("earlier", [])):
             discard(upload)
@@ -204,7 +215,7 @@ def show(
         view=view,
         analysis=analysis,
         cards=cards,
-        titles={name: title(card) for name, card in cards.items()},
+        titles={name: shelf.title(card) for name, card in cards.items()},
         judges={judge.model: judge for judge in analysis.judges},
         problems=problems,
         others=len(checkpoints.installed()) > 1,
@@ -236,11 +247,8 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
                     shown = time.monotonic()
         if uploads:
             yield dict(value)
-    except FakefaceError as error:  # of a model: those of files are rows
-        yield value | {"message": told(error)}
-    except Exception:
-        log.exception("A batch could not be judged")
-        yield value | {"message": "Something went wrong in fakeface itself; try another batch."}
+    except Exception as error:  # of a model: those of files are rows
+        yield value | {"message": told(error, "batch")}
     finally:
         for upload in (*uploads, *(sent or {}).get("earlier", [])):
             discard(upload)
@@ -287,97 +295,14 @@ def csv_header() -> str:
 # The models on show ---------------------------------------------------------------------------
 
 
-def title(card: checkpoints.Card) -> str:
-    """A model's title and how it did on pictures it had never seen."""
-    auc = card.metrics.get("sets", {}).get("test", {}).get("auc", {}).get("value")
-    return card.title if auc is None else f"{card.title} · test AUC {auc:.3f}"
-
-
-def models_page() -> str:
+def models_page(entries: Iterable[shelf.Entry], default: str | None, problem: str) -> str:
     """Every installed model: its card, what was measured, and where it fails."""
-    root, problems, cards, default = checkpoints.checkpoints_root(), [], (), ""
-    try:
-        cards, default = checkpoints.installed(), checkpoints.default()
-    except FakefaceError as error:
-        problems.append(told(error))
-    shown = [
-        {
-            "card": card,
-            "facts": report.describe(card, root / card.name),
-            "plots": plot_paths(card),
-            **measured(card),
-        }
-        for card in sorted(cards, key=lambda card: card.name != default)
-    ]
-    template = TEMPLATES.get_template("models.html")
-    return template.render(models=shown, default=default, problems=problems, set_title=set_title)
-
-
-SETS = {
-    "val": "Validation: thresholds and temperature were fitted here",
-    "test": "Test: generated and edited faces",
-    "pair_140k": "140k pair: FFHQ against StyleGAN",
-    "swaps": "DFDC: face swaps against the clips they were made from",
-    "wilddeepfake": "WildDeepfake: its whole test split",
-    "test_unseen": "Unseen sources: a StyleGAN2 site against stock photographs",
-    "wild_generated": "Wild: LoRA headshots against strangers' photographs",
-    "wild_swaps": "Wild swaps: inswapper against strangers' photographs",
-}
-
-
-def stored(card: checkpoints.Card) -> dict[str, Any]:
-    """All that was measured of a model: `metrics.json` beside its card, which holds the gist."""
-    path = checkpoints.checkpoints_root() / card.name / "metrics.json"
-    with suppress(OSError, ValueError):
-        return {**card.metrics, **json.loads(path.read_text("utf-8"))}
-    return dict(card.metrics)
-
-
-def plot_paths(card: checkpoints.Card) -> dict[str, Path]:
-    """What the plots of a model show, and where they lie."""
-    folder = (checkpoints.checkpoints_root() / card.name).resolve()
-    paths = ((folder / str(name)).resolve() for name in card.metrics.get("plots", ()))
-    return {path.stem: path for path in paths if path.is_relative_to(folder) and path.is_file()}
-
-
-def set_title(name: str, measured: Mapping[str, Any]) -> str:
-    """What a set of pictures is called on the page."""
-    return str(measured.get("title") or SETS.get(name) or name.replace("_", " ").capitalize())
-
-
-def measured(card: checkpoints.Card, *, least: int = 20, most: int = 5) -> dict[str, Any]:
-    """A card's results source by source, its worst ones, and its validation curve as a dial.
-
-    Args:
-        card: of the model.
-        least: sources of fewer pictures are not called a failure: chance decides there.
-        most: how many failures of a kind.
-    """
-    sources = [
-        {
-            "set": set_title(name, found).split(":")[0],
-            "kind": kind,
-            "source": source.replace("_", " "),
-        }
-        | counts
-        for name, found in stored(card).get("sets", {}).items()
-        if name != "val"
-        for key, kind in (("real_by_source", "photographs"), ("fake_by_source", "fakes"))
-        for source, counts in found.get(key, {}).items()
-    ]
-    large = sorted((s for s in sources if s["n"] >= least), key=lambda s: s["value"])
-    curve = card.metrics.get("sets", {}).get("val", {}).get("curve")
-    if curve:
-        own = [abs(p - card.calibration.fake_above) for p in curve["p_fake"]]
-        curve = {**curve, "shipped": own.index(min(own))}
-    return {
-        "sources": sources,
-        "missed": [s for s in large if s["kind"] == "fakes" and s["value"] < 0.5][:most],
-        "flagged": [s for s in reversed(large) if s["kind"] == "photographs" and s["value"] > 0][
-            :most
-        ],
-        "dial": curve,
-    }
+    return TEMPLATES.get_template("models.html").render(
+        models=sorted(entries, key=lambda entry: entry.card.name != default),
+        default=default,
+        problems=[problem] if problem else [],
+        set_title=shelf.set_title,
+    )
 
 
 # For programs ---------------------------------------------------------------------------------
@@ -388,12 +313,8 @@ def in_a_sentence() -> Iterator[None]:
     """Programs get every error as one sentence."""
     try:
         yield
-    except FakefaceError as error:
-        raise gr.Error(told(error), print_exception=False) from error
     except Exception as error:
-        log.exception("A request could not be answered")
-        sentence = "Something went wrong in fakeface itself; try another picture."
-        raise gr.Error(sentence, print_exception=False) from error
+        raise gr.Error(told(error), print_exception=False) from error
 
 
 def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
@@ -522,23 +443,25 @@ LIMITS = {"concurrency_limit": 2, "concurrency_id": "models"}
 
 def build() -> gr.Blocks:
     """The layout."""
-    cards, default, problem = (), None, {}
+    cards, default, problem = (), None, ""
     try:
         cards, default = checkpoints.installed(), checkpoints.default()
     except FakefaceError as error:
-        problem = {"state": "error", "message": told(error)}
+        problem = told(error)
+    root = checkpoints.checkpoints_root()
+    entries = [shelf.entry(card, root / card.name) for card in cards]
     first, busy = (
         {
-            view: {"html": render(**({"state": "empty", "view": view} | state))}
+            view: {"html": render(state=state, view=view, message=message)}
             for view in ("check", "compare")
         }
-        for state in (problem, {"state": "error", "message": BUSY})
+        for state, message in (("error" if problem else "empty", problem), ("error", BUSY))
     )
     paths = example_paths()
-    plots = [path for card in cards for path in plot_paths(card).values()]
+    plots = [path for entry in entries for path in entry.plots.values()]
     gr.set_static_paths([*paths.values(), *plots])
     examples = [(name, path.name, f"gradio_api/file={path}") for name, path in paths.items()]
-    choices = [(title(card), card.name) for card in cards]
+    choices = [(shelf.title(card), card.name) for card in cards]
     photo = {"examples": examples, "max_bytes": images.MAX_BYTES}
     # The server deleted the file and the browser kept it: a new model needs it sent again.
     again = "() => document.querySelector('#{} form').dispatchEvent(new Event('again'))".format
@@ -571,7 +494,7 @@ def build() -> gr.Blocks:
                 with gr.Column(scale=7, min_width=300):
                     table = part("table", value={})
             with gr.Tab("Models", elem_id="models-tab"):
-                part("shelf", value=models_page())
+                part("shelf", value=models_page(entries, default, problem))
         part("footer")
 
         for sender, chosen, result, handler, view in (

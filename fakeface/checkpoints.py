@@ -69,6 +69,11 @@ class Card:
     sha256: str
     labels: tuple[str, str] = LABELS
 
+    def auc(self, name: str) -> Mapping[str, float] | None:
+        """The area under the ROC curve on a set, with its 95 % interval; None if not measured."""
+        found: Mapping[str, float] | None = self.metrics.get("sets", {}).get(name, {}).get("auc")
+        return found
+
     def to_json(self) -> str:
         """The text of card.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -130,8 +135,7 @@ def default(root: Path | None = None) -> str:
     root = root or checkpoints_root()
 
     def auc(card: Card) -> float:
-        found = card.metrics.get("sets", {}).get("val", {}).get("auc", {}).get("value", 0.0)
-        return float(found)
+        return float((card.auc("val") or {}).get("value", 0.0))
 
     best = max(installed(root), key=auc, default=None)
     if best is None:

@@ -206,7 +206,7 @@ def describe(card: Card, folder: Path) -> dict[str, Any]:
         "input_size": card.preprocessing.size,
         "parameters": parameters,
         "bytes": size,
-        "auc": card.metrics.get("sets", {}).get("test", {}).get("auc"),
+        "auc": card.auc("test"),
         "sha256": card.sha256,
     }
 

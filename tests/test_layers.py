@@ -29,6 +29,7 @@ ORDER = [
     "scan",
     "batch",
     "report",
+    "shelf",
     "results",
     "html_report",
     "cli",

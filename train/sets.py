@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fakeface.shelf import TITLES
+
 from .data import only
 from .records import without_swaps
 from .sources import Record, SourceError
 
-TITLES = {
-    "val": "validation: thresholds and temperature were fitted here",
-    "test": "test: generated and edited faces",
-    "pair_140k": "140k pair: FFHQ against StyleGAN",
-    "swaps": "DFDC: face swaps against the clips they were made from",
-    "wilddeepfake": "WildDeepfake: its whole test split",
-    "test_unseen": "unseen sources: a StyleGAN2 site against stock photographs",
-    "wild_generated": "wild: LoRA headshots against strangers' photographs",
-    "wild_swaps": "wild swaps: inswapper against strangers' photographs",
-}
 SETS = tuple(TITLES)
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
 

@@ -17,7 +17,7 @@ from PIL import PngImagePlugin
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 import app
-from fakeface import checkpoints, fetch, report, scan
+from fakeface import checkpoints, fetch, report, scan, shelf
 from fakeface.types import Verdict
 from tests.test_html_report import CARDS, PICTURE, analysis
 from tests.ui.serve import AT_REST, free_port
@@ -333,36 +333,18 @@ def test_every_model_tells_how_it_did(
         )
         expect(shown).to_contain_text(card.sha256)
         for name, found in card.metrics.get("sets", {}).items():
-            row = shown.get_by_role("row").filter(has_text=app.set_title(name, found))
+            row = shown.get_by_role("row").filter(has_text=shelf.set_title(name, found))
             if "verdicts_on_fake" in found:
                 caught = 100 * found["verdicts_on_fake"][Verdict.FAKE]
                 expect(row.first).to_contain_text(f"{caught:.1f} %")
                 expect(row.first).to_contain_text(f"{found['auc']['value']:.3f}")
-        for failure in app.measured(card)["missed"]:
-            expect(shown.locator(".failures")).to_contain_text(failure["source"])
+        for failure in shelf.entry(card, models / card.name).missed:
+            expect(shown.locator(".failures")).to_contain_text(failure.source)
         for plot in shown.locator(".plots img").all():
             plot.scroll_into_view_if_needed()
             assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     expect(page.get_by_role("article", name="Damaged copy")).to_contain_text("missing or damaged")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-
-
-def test_failures_are_the_worst_sources_that_were_measured(
-    models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(models))
-    name = checkpoints.default()
-    found = app.measured(checkpoints.read_card(models / name))
-    every = [
-        counts["value"]
-        for of, sets in json.loads((models / name / "metrics.json").read_text())["sets"].items()
-        if of != "val"
-        for counts in sets["fake_by_source"].values()
-        if counts["n"] >= 20
-    ]
-    assert [f["value"] for f in found["missed"]] == sorted(x for x in every if x < 0.5)[:5]
-    assert found["missed"] and found["flagged"]
-    assert all(f["kind"] == "photographs" and f["value"] > 0 for f in found["flagged"])
 
 
 def test_the_threshold_is_a_dial_in_consequences(open_page: Open) -> None:
