@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from accelerate import Accelerator
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
 from fakeface import checkpoints, images
 from fakeface.backbones import build
@@ -110,14 +111,18 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the run catches it."""
 
 
-def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None = None) -> None:
-    """One run of `TINY` that saves after each step; killed after so many of them."""
+def make_run(pool: Path, folder: Path) -> finetune.Run:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    training = finetune.Run(TINY, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
+    return finetune.Run(TINY, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
+
+
+def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None = None) -> None:
+    """One run of `TINY` that saves after each step; killed after so many of them."""
+    training = make_run(pool, folder)
     if init:
         finetune.initialise(training.model, TINY.backbone, str(init))
     steps = 0
@@ -158,6 +163,26 @@ def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
     assert [r["phase"] for r in log] == ["head", "last stage", "all layers", "all layers"]
     assert float(log[0]["val_auc"]) > 0.6  # a head on random features
     assert max(float(r["val_auc"]) for r in log) > 0.85
+
+
+def test_a_run_has_one_file_for_tensorboard_however_many_lines_it_notes(pool, tmp_path):
+    training = make_run(pool, tmp_path / "run")
+    training.at["phase"] = len(TINY.phases) + 1  # nothing is left to do
+    for epoch in range(3):
+        training.note(phase="head", epoch=epoch, val_auc=0.5 + epoch / 10)
+        (path,) = (tmp_path / "run").glob("events.*")
+        assert {s.step: s.value for s in scalars(path)} == pytest.approx(
+            {i + 1: 0.5 + i / 10 for i in range(epoch + 1)}
+        ), "a kill would lose a line"
+    training.fit()
+    assert training.board is None
+    assert list((tmp_path / "run").glob("events.*")) == [path]
+
+
+def scalars(path: Path) -> list[ScalarEvent]:
+    """What TensorBoard reads of the AUC on val."""
+    events = EventAccumulator(str(path)).Reload()
+    return events.Scalars("val_auc")
 
 
 def test_initial_weights_fill_what_they_hold_and_leave_the_head_at_zero(tmp_path):

@@ -84,6 +84,7 @@ class Run:
         self.average = copy.deepcopy(self.model)
         self.best: dict[str, torch.Tensor] = {}
         self.teacher: Teacher | None = None
+        self.board: SummaryWriter | None = None  # one file, from the first line to `close`
         # Where the run stands: the phase (0 is the head), the epoch and the step to do next.
         self.at = {"phase": 0, "epoch": 0, "step": 0, "stale": 0, "best_auc": 0.0}
 
@@ -129,18 +130,38 @@ class Run:
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
-        with SummaryWriter(self.folder) as board:
-            position = len(path.read_text().splitlines()) - 1
-            for name, value in row.items():
-                if isinstance(value, float):
-                    board.add_scalar(name, value, position)
+        self.board = self.board or SummaryWriter(self.folder)
+        position = len(path.read_text().splitlines()) - 1
+        for name, value in row.items():
+            if isinstance(value, float):
+                self.board.add_scalar(name, value, position)
+        self.board.flush()  # a kill leaves the line on the board too
         said = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
         log.info("  ".join(said))
+
+    def close(self) -> None:
+        """Close what `note` opened."""
+        if self.board:
+            self.board.close()
+            self.board = None
 
     # -- the phases -------------------------------------------------------------------------
 
     def fit(self) -> None:
         """Run what is left of every phase, then write best.safetensors."""
+        try:
+            self.fit_phases()
+        finally:
+            self.close()
+        if not self.accelerator.is_main_process:
+            return
+        path = self.folder / "best.part"
+        state = {k: v.detach().cpu().contiguous() for k, v in self.best.items()}
+        safetensors.torch.save_file(state, path)
+        path.replace(self.folder / "best.safetensors")
+
+    def fit_phases(self) -> None:
+        """Go on where the run stands, to the end of the last phase."""
         optimizer_state = self.resume()
         if self.at["phase"] == 0:
             if self.model.get_submodule(self.backbone.head).weight.any():  # type: ignore[operator, union-attr]
@@ -154,12 +175,6 @@ class Run:
                 self.fit_phase(phase, optimizer_state)
                 optimizer_state = None
                 self.begin(number + 1)
-        if not self.accelerator.is_main_process:
-            return
-        path = self.folder / "best.part"
-        state = {k: v.detach().cpu().contiguous() for k, v in self.best.items()}
-        safetensors.torch.save_file(state, path)
-        path.replace(self.folder / "best.safetensors")
 
     def begin(self, phase: int) -> None:
         """Start a phase from the best weights so far."""
