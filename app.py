@@ -123,7 +123,7 @@ def told(error: Exception, what: str = "picture") -> str:
     """An error for visitors, to whom folders of this machine and tracebacks mean nothing."""
     if isinstance(error, FakefaceError):
         return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
-    log.error("A %s could not be judged", what, exc_info=error)
+    log.error("A request could not be answered", exc_info=error)
     return f"Something went wrong in fakeface itself; try another {what}."
 
 
