@@ -479,8 +479,9 @@ def build() -> gr.Blocks:
                 with gr.Column(scale=4, min_width=300):
                     other = part("drop", "compare-drop", **photo, uid="compare", lends_to="")
                     models = gr.CheckboxGroup(
-                        choices, value=[card.name for card in cards], label="Models",
-                        elem_id="models", elem_classes="choice", visible=bool(choices),
+                        choices, value=[card.name for card in cards if not shelf.weak(card)],
+                        label="Models", elem_id="models", elem_classes="choice",
+                        visible=bool(choices),
                     )  # fmt: skip
                 with gr.Column(scale=7, min_width=300):
                     compared = part(

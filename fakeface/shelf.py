@@ -30,6 +30,10 @@ TITLES: Final[Mapping[str, str]] = {
     "wild_swaps": "wild swaps: inswapper against strangers' photographs",
 }
 
+LEAST_AUC: Final = (
+    0.9  # on the test set; below it, a model misleads more than a second opinion helps
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -100,7 +104,15 @@ def entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
 def title(card: Card) -> str:
     """A model's title and how it did on pictures it had never seen."""
     auc = card.auc("test")
-    return f"{card.title} · test AUC {auc['value']:.3f}" if auc else card.title
+    if auc is None:
+        return card.title
+    return f"{card.title} · test AUC {auc['value']:.3f}{', weak' if weak(card) else ''}"
+
+
+def weak(card: Card) -> bool:
+    """Whether a model is known to judge too badly to be asked unless somebody chooses it."""
+    auc = card.auc("test")
+    return auc is not None and auc["value"] < LEAST_AUC
 
 
 def set_title(name: str, measured: Mapping[str, Any]) -> str:
