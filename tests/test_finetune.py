@@ -188,6 +188,13 @@ def test_a_widened_network_computes_what_the_small_one_did():
         wanted, found = small(faces), large(faces)
     assert wanted.std() > 0.1
     assert torch.allclose(found, wanted, atol=0.02 * float(wanted.std()))
+    # A first step of Adam, of 1e-4 each, must not undo it when training begins.
+    with torch.no_grad():
+        before = large.train()(faces).flatten()
+        for parameter in large.parameters():
+            parameter += 1e-4 * torch.sign(torch.randn_like(parameter))
+        after = large(faces).flatten()
+    assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.98
 
 
 def test_a_student_comes_nearer_to_its_teacher(pool):

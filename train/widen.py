@@ -126,7 +126,9 @@ def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> torch.
     """
     conv, norm = bottleneck.downsample[-2:]  # type: ignore[index]
     width = block.conv2.out_channels
-    conv.weight[: 3 * width] = 0
+    # Not weights of zero: the norm layer would blow up what little the first step makes of them.
+    norm.weight[width : 3 * width] = 0
+    conv.weight[:width] = 0
     if block.downsample is None:
         index = torch.arange(width)
         conv.weight[index, index] = 1.0
