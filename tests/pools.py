@@ -71,15 +71,21 @@ def tiny_pool(folder: Path) -> Path:
     return write_manifest(folder, rows)
 
 
-def main(pool: Path, folder: Path) -> None:
-    """Train, and note down what this process ended with."""
+def make_run(pool: Path, folder: Path, recipe: Recipe = TINY) -> finetune.Run:
+    """A run on a tiny pool that saves after each step, the same at every call."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    accelerator = Accelerator(cpu=True)
+    torch.set_num_threads(1)
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    run = finetune.Run(TINY, records, faces, folder, 1, accelerator, 0.0)
+    return finetune.Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
+
+
+def main(pool: Path, folder: Path) -> None:
+    """Train, and note down what this process ended with."""
+    run = make_run(pool, folder)
     run.fit()
+    accelerator = run.accelerator
     rank = accelerator.process_index
     best = {name: tensor.contiguous() for name, tensor in run.best.items()}
     safetensors.torch.save_file(best, folder / f"model{rank}.safetensors")

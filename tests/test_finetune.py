@@ -12,18 +12,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from fakeface.backbones import BACKBONES, build
 from fakeface.types import Box
 from tests.conftest import random_network
-from tests.pools import TINY, tiny_pool
+from tests.pools import TINY, make_run, tiny_pool
 from train import finetune
 from train.blend import self_blend
 from train.data import FaceSet, blended, draw
 from train.distil import Teacher, shrink
-from train.recipes import Recipe
 from train.schedule import open_stages, parameter_groups
 from train.sources import read_manifest
 from train.widen import widen
@@ -56,14 +54,6 @@ def test_a_step_moves_the_open_layers_all_of_them_and_no_other(name, stages):
     assert not missing, sorted(missing)[:3]
 
 
-def make_run(folder: Path, recipe: Recipe, pool: Path) -> finetune.Run:
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(0)
-    records = read_manifest(pool)
-    faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    return finetune.Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
-
-
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory) -> Path:
     return tiny_pool(tmp_path_factory.mktemp("pool"))
@@ -71,14 +61,14 @@ def pool(tmp_path_factory) -> Path:
 
 def test_the_first_phase_moves_the_head_alone(pool, tmp_path):
     recipe = dataclasses.replace(TINY, backbone="convnext_tiny")  # it has no batch norm
-    run = make_run(tmp_path / "run", recipe, pool)
+    run = make_run(pool, tmp_path / "run", recipe)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.fit_head()
     assert moved(run.model, before) == {"head.fc.weight", "head.fc.bias"}
 
 
 def test_layers_without_weights_get_their_statistics_before_the_head_is_fitted(pool, tmp_path):
-    run = make_run(tmp_path / "run", TINY, pool)
+    run = make_run(pool, tmp_path / "run", TINY)
     run.model.bn1.running_mean.fill_(0.25)  # as if it came with weights
     run.fit_head()
     assert torch.all(run.model.bn1.running_mean == 0.25)
@@ -94,7 +84,7 @@ def test_two_small_batches_make_the_step_of_one_large_batch(pool, tmp_path):
     small = dataclasses.replace(large, batch=4, accumulate=2)
     changes = []
     for number, recipe in enumerate((large, small)):
-        run = make_run(tmp_path / str(number), recipe, pool)
+        run = make_run(pool, tmp_path / str(number), recipe)
         run.model.load_state_dict(random_network("convnext_tiny").state_dict())
         run.model.train().requires_grad_(True)
         before = run.model.head.fc.weight.detach().clone()
