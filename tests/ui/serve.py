@@ -95,9 +95,9 @@ def damaged_copy(folder: Path) -> str:
     return card.title
 
 
-def models_for_tests(root: Path) -> Path:
-    """A folder of models: the shipped ones, else one of random weights."""
-    shipped = sorted((ROOT / "checkpoints").glob("*/card.json"))
+def models_for_tests(root: Path, most: int | None = None) -> Path:
+    """A folder of models: the shipped ones, or the first of them, else one of random weights."""
+    shipped = sorted((ROOT / "checkpoints").glob("*/card.json"))[:most]
     for card in shipped:
         shutil.copytree(card.parent, root / card.parent.name)
     if not shipped:
