@@ -121,7 +121,8 @@ def scored(p_fake: list[float], records: list[Record], copies: tuple[list[float]
 def six() -> list[Record]:
     return [
         record("a", source="x"), record("b", source="x"), record("c", source="y"),
-        record("d", source="g", label=1), record("e", source="g", label=1),
+        record("d", source="g", label=1),
+        record("e", source="g", label=1, generator="g2"),
         record("f", source="h", label=1),
     ]  # fmt: skip
 
@@ -144,6 +145,11 @@ def test_the_numbers_of_a_case_counted_by_hand(six):
     assert (by_source["x"]["value"], by_source["x"]["n"]) == (0.5, 2)
     assert (by_source["y"]["value"], by_source["y"]["n"]) == (0.0, 1)
     assert found["fake_by_source"]["g"]["value"] == 0.5
+    # A source that names its generators is told apart by them, too.
+    by_generator = found["fake_by_generator"]
+    assert {name: share["value"] for name, share in by_generator.items()} == {
+        "g": 1.0, "g2": 0.0, "h": 0.0,
+    }  # fmt: skip
     # Answered: 0.1, 0.9 (wrong), 0.95, 0.2 (wrong).
     assert found["risk"]["coverage"] == pytest.approx(4 / 6)
     assert found["risk"]["wrong"] == pytest.approx(2 / 4)

@@ -134,8 +134,9 @@ def measure(scored: Scored, no_face: int = 0) -> dict[str, Any]:
         "ece": expected_calibration_error(labels, p_fake),
         "ece_uncalibrated": expected_calibration_error(labels, expit(scored.logits)),
         **_shares(labels, said),
-        "real_by_source": _by_source(records, said, 0),
-        "fake_by_source": _by_source(records, said, 1),
+        "real_by_source": _called([r.source for r in records], labels == 0, said),
+        "fake_by_source": _called([r.source for r in records], labels == 1, said),
+        "fake_by_generator": _called([r.generator or r.source for r in records], labels == 1, said),
         "risk": {
             "coverage": float(answered.mean()),
             "wrong": float(wrong.mean()) if len(wrong) else None,
@@ -146,8 +147,8 @@ def measure(scored: Scored, no_face: int = 0) -> dict[str, Any]:
         settled = scored.settled()
         out["settled"] = {
             **_shares(labels, settled),
-            "real_by_source": _by_source(records, settled, 0),
-            "fake_by_source": _by_source(records, settled, 1),
+            "real_by_source": _called([r.source for r in records], labels == 0, settled),
+            "fake_by_source": _called([r.source for r in records], labels == 1, settled),
             "became_unsure": float((settled != said).mean()),
         }
     if any(record.sequence for record in records):
@@ -163,13 +164,13 @@ def _shares(labels: Array, said: Array) -> dict[str, Any]:
     }
 
 
-def _by_source(records: Sequence[Record], said: Array, label: int) -> dict[str, Any]:
-    """The share called AI-generated, of each source of photographs or each maker of fakes."""
-    names = np.array([r.source if r.label == label else "" for r in records])
-    called = said == Verdict.FAKE
+def _called(names: Sequence[str], chosen: Array, said: Array) -> dict[str, Any]:
+    """The share called AI-generated of the pictures of each name, among the chosen ones."""
+    of = np.array(names)[chosen]
+    called = (said == Verdict.FAKE)[chosen]
     return {
-        name: wilson(int(called[names == name].sum()), int((names == name).sum()))
-        for name in sorted(set(names) - {""})
+        name: wilson(int(called[of == name].sum()), int((of == name).sum()))
+        for name in sorted(set(of))
     }
 
 

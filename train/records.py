@@ -35,6 +35,7 @@ class Record:
         group: what must stay on one side of a split (a person, a video).
         sha256: of the bytes.
         sequence: frames of one take, which may be judged together; empty for a single picture.
+        generator: what made a fake, where a source holds several; empty for the source itself.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Record:
     group: str
     sha256: str
     sequence: str = ""
+    generator: str = ""
 
     def read(self) -> bytes:
         """The bytes of the file."""

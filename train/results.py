@@ -275,21 +275,25 @@ def pointing(all_of: Stored) -> str:
     )  # fmt: skip
 
 
-def by_source(all_of: Stored, label: str) -> str:
-    """The share called AI-generated, a row a source and a column a model."""
+def called(all_of: Stored, which: str) -> str:
+    """The share called AI-generated, a row a source or generator and a column a model.
+
+    Args:
+        which: real_by_source, fake_by_source or fake_by_generator.
+    """
     cells: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
     for card in all_of.cards:
         for name, s in all_of.metrics[card.name].get("sets", {}).items():
-            if name in ("val", "pair_140k") or (label == "real_by_source" and "swaps" in name):
+            if name in ("val", "pair_140k") or (which == "real_by_source" and "swaps" in name):
                 continue
-            for source, found in s[label].items():
-                cells.setdefault((source, name), {})[card.name] = found
+            for row, found in s.get(which, {}).items():
+                cells.setdefault((row, name), {})[card.name] = found
     return table(
-        ["source", "set", "n", *(card.title for card in all_of.cards)],
+        [which.split("_")[-1], "set", "n", *(card.title for card in all_of.cards)],
         [
-            [source, TITLES[name].split(":")[0], str(next(iter(found.values()))["n"]),
+            [row, TITLES[name].split(":")[0], str(next(iter(found.values()))["n"]),
              *(counted(found.get(card.name)) for card in all_of.cards)]
-            for (source, name), found in cells.items()
+            for (row, name), found in cells.items()
         ],
     )  # fmt: skip
 
@@ -323,8 +327,9 @@ def report(all_of: Stored) -> str:
         "whose mask is known. Pointing game: how often the hottest place lies in it; IoU: of the "
         "mask with as many of the hottest pixels as it has.\n\n" + pointing(all_of),
         "Photographs called AI-generated, by source": "With 95 % intervals (Wilson): many sources "
-        f"are small.\n\n{by_source(all_of, 'real_by_source')}",
-        "Fakes called AI-generated, by source": by_source(all_of, "fake_by_source"),
+        f"are small.\n\n{called(all_of, 'real_by_source')}",
+        "Fakes called AI-generated, by source": called(all_of, "fake_by_source"),
+        "Fakes called AI-generated, by generator": called(all_of, "fake_by_generator"),
         "How": "```\n" + "\n".join(c for c in commands if c) + "\n```\n",
     }
     return (
@@ -360,8 +365,8 @@ def model_results(card: Card, all_of: Stored) -> str:
         sequences(alone),
         "".join(f"![{Path(p).stem}]({p})\n" for p in metrics.get("plots", ())),
         *(
-            f"{title}:\n\n{by_source(alone, label)}"
-            for label, title in (
+            f"{title}:\n\n{called(alone, which)}"
+            for which, title in (
                 ("real_by_source", "Photographs called AI-generated, by source"),
                 ("fake_by_source", "Fakes called AI-generated, by source"),
             )

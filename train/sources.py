@@ -132,6 +132,7 @@ def read_manifest(path: Path) -> list[Record]:
                     group=row["group"] or row["sha256"],
                     sha256=row["sha256"],
                     sequence=row.get("sequence") or "",
+                    generator=row.get("generator") or "",
                 )
                 for row in csv.DictReader(file)
             ]
