@@ -28,7 +28,7 @@ expect.set_options(timeout=PATIENCE)
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models: the shipped ones, one of random weights, and one that is damaged."""
-    root = models_for_tests(tmp_path_factory.mktemp("models"), most=1)
+    root = models_for_tests(tmp_path_factory.mktemp("models"), default_only=True)
     shipped = min(root.iterdir())
     with_curve(random_checkpoint(root))
     damaged_copy(shipped)

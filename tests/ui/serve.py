@@ -95,12 +95,15 @@ def damaged_copy(folder: Path) -> str:
     return card.title
 
 
-def models_for_tests(root: Path, most: int | None = None) -> Path:
-    """A folder of models: the shipped ones, or the first of them, else one of random weights."""
-    shipped = sorted((ROOT / "checkpoints").glob("*/card.json"))[:most]
-    for card in shipped:
-        shutil.copytree(card.parent, root / card.parent.name)
-    if not shipped:
+def models_for_tests(root: Path, default_only: bool = False) -> Path:
+    """A folder of models: the shipped ones, or their default alone, else one of random weights."""
+    shipped = ROOT / "checkpoints"
+    names = [card.name for card in checkpoints.installed(shipped)]
+    if names and default_only:
+        names = [checkpoints.default(shipped)]
+    for name in names:
+        shutil.copytree(shipped / name, root / name)
+    if not names:
         random_checkpoint(root)
     return root
 
