@@ -27,9 +27,10 @@ Exceptions, each with a message of one sentence that says what is wrong and what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -278,6 +279,15 @@ class Consensus:
     of: int
     rule: str = RULE
 
+    @classmethod
+    def reached(cls, said: Sequence[Verdict]) -> Self:
+        """By `rule`, from the verdict of each model; at least one."""
+        sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
+        verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
+        if 2 * said.count(verdict) <= len(said):
+            verdict = Verdict.UNSURE
+        return cls(verdict, said.count(verdict), len(said))
+
 
 @dataclass(frozen=True, slots=True)
 class FaceReport:
@@ -291,12 +301,7 @@ class FaceReport:
     @property
     def consensus(self) -> Consensus:
         """What the models say together; see `Consensus.rule`."""
-        said = [score.verdict for score in self.scores]
-        sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
-        verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
-        if 2 * said.count(verdict) <= len(said):
-            verdict = Verdict.UNSURE
-        return Consensus(verdict, said.count(verdict), len(said))
+        return Consensus.reached([score.verdict for score in self.scores])
 
 
 @dataclass(frozen=True, slots=True)

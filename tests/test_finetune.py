@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -20,8 +21,10 @@ from tests.conftest import random_network
 from tests.pools import TINY, make_run, tiny_pool
 from train import finetune
 from train.blend import self_blend
-from train.data import FaceSet, blended, draw
+from train.data import FaceSet, chances, draw
 from train.distil import Teacher, shrink
+from train.recipes import changed
+from train.resample import resample
 from train.schedule import open_stages, parameter_groups
 from train.sources import read_manifest
 from train.widen import widen
@@ -114,7 +117,7 @@ def test_a_limit_takes_as_many_and_the_same_ones(pool):
     assert few == finetune.limited(records, 7, 0) != finetune.limited(records, 7, 1)
 
 
-# -- self-blended faces ---------------------------------------------------------------------------
+# -- fakes made of photographs --------------------------------------------------------------------
 
 
 def picture() -> np.ndarray:
@@ -142,17 +145,57 @@ def test_a_face_that_reaches_over_the_border_is_blended_too():
     assert mask.any() and out.shape == picture().shape
 
 
-def test_blended_photographs_count_as_fakes_and_keep_an_epoch_balanced(pool):
+def test_a_resampled_picture_looks_the_same_and_repeats_every_two_or_four_pixels():
+    image = cv2.GaussianBlur(picture(), (0, 0), 4)
+    for seed in range(8):
+        out = resample(image, np.random.default_rng(seed))
+        assert out.shape == image.shape and out.dtype == np.uint8
+        change = out.astype(float) - image
+        assert 0 < np.abs(change).mean() < 12
+        # Where in a tile of four by four a pixel lies tells how it was changed.
+        tiles = change[:120, :100].mean(2).reshape(30, 4, 25, 4).mean((0, 2))
+        other = change[:120, :99].mean(2).reshape(24, 5, 33, 3).mean((0, 2))
+        assert tiles.std() > 1.2 * other.std()
+    again = resample(image, np.random.default_rng(7))
+    assert np.array_equal(out, again)
+
+
+@pytest.mark.parametrize("shares", [(0.3,), (0.0, 0.3), (0.1, 0.2)])
+def test_made_fakes_count_as_fakes_and_keep_an_epoch_balanced(pool, shares):
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    drawn = draw(records, 400, 0.0, (0,), 0.3)
+    drawn = draw(records, 400, 0.0, (0,), sum(shares))
     made = FaceSet(drawn, faces, finetune.Preprocessing(32, 0.3, (0,) * 3, (1,) * 3),
-                   TINY.augmentation, (0,), blended(0.3))  # fmt: skip
+                   TINY.augmentation, (0,), *chances(*shares))  # fmt: skip
     labels = [made[i][1] for i in range(400)]
     assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
     turned = [r.label == 0 and label == 1 for r, label in zip(drawn, labels)]
     assert np.mean(turned) == pytest.approx(0.15, abs=0.05)
     assert not any(r.label == 1 and label == 0 for r, label in zip(drawn, labels))
+
+
+def test_families_may_be_drawn_alike(pool):
+    few = read_manifest(pool)
+    fakes = iter("abbbbbb" * len(few))
+    mine = [dataclasses.replace(r, family=next(fakes) if r.label else "photo") for r in few]
+    drawn = draw(mine, 4000, 0.0, (0,), by_family=True)
+    assert np.mean([r.label for r in drawn]) == pytest.approx(0.5, abs=0.03)
+    found = [r.family for r in drawn if r.label]
+    assert found.count("a") / len(found) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_recipe_is_changed_in_one_thing():
+    one = changed(TINY, ["mixup=1", "augmentation.resize=[0.5, 0.2, 2.0]", "seed=4"])
+    resized = dataclasses.replace(TINY.augmentation, resize=(0.5, 0.2, 2.0))
+    assert one == dataclasses.replace(TINY, mixup=1.0, augmentation=resized, seed=4)
+    assert changed(TINY, []) == TINY
+
+
+@pytest.mark.parametrize("wrong", ["mixup", "nothing=1", "mixup=much", "seed=1.5", "phases=[]",
+                                   "augmentation.nothing=1", "backbone=3"])  # fmt: skip
+def test_a_change_that_changes_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=wrong.partition("=")[0]):
+        changed(TINY, [wrong])
 
 
 # -- starts ---------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_photographs_left_out_are_held_against_the_known_ones_threshold(pool):
     train, given = redness(pool)
     found = leave_out(read_manifest(pool), 0, "sunset", train)
     assert given == [set(FAMILIES) - {"sunset"}]
-    assert found == {"kind": "photographs", "flagged": found["flagged"]}
+    assert (found["kind"], found["known"]) == ("photographs", 1.0)
     assert (found["flagged"]["value"], found["flagged"]["n"]) == (1.0, 4)
     # With sunsets among the known ones, the threshold lies higher and flags none of lfw.
     assert leave_out(read_manifest(pool), 0, "lfw", train)["flagged"]["value"] == 0.0
@@ -204,6 +204,20 @@ def test_a_recipe_is_trained_without_a_family_and_resumes(pool, monkeypatch):
     Path("checkpoints/lofo/tiny.json").unlink()
     lofo.main([*command, "--families", "gan"])
     assert read_json(Path("checkpoints/lofo/tiny.json")) == first
+
+
+@pytest.mark.slow
+def test_an_idea_is_kept_beside_the_recipe(pool, monkeypatch, capsys):
+    monkeypatch.setattr(lofo, "load_recipe", lambda name: TINY)
+    command = ["tiny", "--data", str(pool), "--init", "random", "--device", "cpu"]
+    lofo.main([*command, "--families", "gan", "--set", "mixup=0.3", "seed=2"])
+    found = read_json(Path("checkpoints/lofo/tiny+mixup=0.3+seed=2.json"))
+    assert found["training"]["changes"] == ["mixup=0.3", "seed=2"]
+    assert found["training"]["recipe"]["mixup"] == 0.3
+    assert " --set mixup=0.3 seed=2 " in found["command"]
+    with pytest.raises(SystemExit):
+        lofo.main([*command, "--set", "mixup"])
+    assert "'mixup' sets nothing" in capsys.readouterr().err
 
 
 @pytest.mark.slow

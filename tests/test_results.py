@@ -13,6 +13,7 @@ from fakeface import checkpoints
 from tests.conftest import card
 from train import results
 from train.goals import Goal, assess
+from train.metrics import wilson
 from train.results import Stored, documents, stored, table
 from train.store import write_json
 
@@ -93,6 +94,7 @@ def made() -> Stored:
         metrics={"first": good, "second": other},
         pointing={"first": {"auc": auc(0.8), "pointing": {"model": 0.85}}, "second": {}},
         baseline={}, probe={}, experiments={}, lofo={"probe": probe, "net": trained},
+        ideas={}, together={},
         releases={"0.0.9": {"test_auc": auc(0.99)}, "0.0.10": {"test_auc": auc(0.97)}},
     )  # fmt: skip
 
@@ -126,6 +128,30 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
     assert said("photographs of a family left out flagged, worst") == (0.02, "met")
     assert said("AUC on self-blended faces") == (0.8, "**0.100**")
     assert said("heatmap points into the blended region") == (0.85, "met")
+
+
+def test_ideas_stand_beside_the_recipe_without_them(tmp_path):
+    def left_out(name: str, flux: float, sd: float, known: float, *changes: str) -> None:
+        write_json(
+            tmp_path / "lofo" / f"{name}.json",
+            {"title": "Net", "command": f"run {name}", "summary": {},
+             "training": {"recipe": {}, "changes": list(changes)},
+             "families": {
+                 "flux": {"kind": "fakes", "auc": auc(flux), "known": known},
+                 "sd": {"kind": "fakes", "auc": auc(sd), "known": known},
+                 "lfw": {"kind": "photographs", "flagged": wilson(1, 9), "known": known}}},
+        )  # fmt: skip
+
+    left_out("net", 0.6, 0.8, 0.9)
+    left_out("net+mixup=0.3", 0.7, 0.8, 0.95, "mixup=0.3")
+    found = results.stored(tmp_path)
+    assert (list(found.lofo), list(found.ideas)) == (["net"], ["net+mixup=0.3"])
+    rows = [line.split(" | ") for line in results.ideas(found).splitlines() if "0." in line]
+    assert [(row[0], *row[-2:]) for row in rows[:2]] == [
+        ("| none", "0.700", "0.900 |"),
+        ("| `mixup=0.3`", "0.750", "0.950 |"),
+    ]
+    assert "run net+mixup=0.3" in results.ideas(found)
 
 
 def test_the_matrix_keeps_data_sets_apart(made):

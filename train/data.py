@@ -21,6 +21,7 @@ from fakeface.types import Box
 
 from .augment import Augmentation, augment, jitter
 from .blend import self_blend
+from .resample import resample
 from .sources import Record, SourceError
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
@@ -69,7 +70,7 @@ class FaceSet:
 
     With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
     be taken up again in its middle. A photograph then becomes a self-blended fake with the chance
-    `blend`.
+    `blend`, and a resampled one with the chance `resampled`.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class FaceSet:
         augmentation: Augmentation | None = None,
         seed: tuple[int, ...] = (),
         blend: float = 0.0,
+        resampled: float = 0.0,
     ) -> None:
         self.records, self.faces, self.how = records, faces, how
-        self.augmentation, self.seed, self.blend = augmentation, seed, blend
+        self.augmentation, self.seed = augmentation, seed
+        self.blend, self.resampled = blend, resampled
 
     def __len__(self) -> int:
         return len(self.records)
@@ -94,8 +97,12 @@ class FaceSet:
             return face_tensor(image, box, self.how), record.label
         rng = np.random.default_rng((*self.seed, index))
         label = record.label
-        if label == 0 and self.blend and rng.random() < self.blend:
-            image, label = self_blend(image, box, rng)[0], 1
+        if label == 0 and self.blend + self.resampled:
+            chance = rng.random()
+            if chance < self.blend:
+                image, label = self_blend(image, box, rng)[0], 1
+            elif chance < self.blend + self.resampled:
+                image, label = resample(image, rng), 1
         box = jitter(box, self.augmentation, rng)
         change = partial(augment, how=self.augmentation, rng=rng)
         return face_tensor(image, box, self.how, change), label
@@ -106,7 +113,8 @@ def draw(
     count: int,
     swap_share: float,
     seed: tuple[int, ...],
-    blend_share: float = 0.0,
+    made_share: float = 0.0,
+    by_family: bool = False,
 ) -> list[Record]:
     """An epoch: half photographs, half fakes, each source in proportion to the root of its size.
 
@@ -116,15 +124,17 @@ def draw(
     Args:
         count: how many, drawn with replacement.
         swap_share: the share of face swaps among the fakes; they are another, harder task.
-        blend_share: the share of the fakes that will be made of photographs, which are drawn the
-            more often; `blended` is the chance that one of those becomes a fake.
+        made_share: the share of the fakes that will be made of photographs, which are drawn the
+            more often; see `chances`.
+        by_family: give every family of a class the same chance instead, and its pictures too.
     """
-    sizes = Counter((record.label, record.source) for record in records)
-    weights = np.array([sizes[record.label, record.source] ** -0.5 for record in records])
+    parts = [(r.label, r.family if by_family else r.source) for r in records]
+    sizes = Counter(parts)
+    weights = np.array([sizes[part] ** (-1.0 if by_family else -0.5) for part in parts])
     label = np.array([record.label for record in records])
     swap = np.array([record.kind == "swap" for record in records])
-    other = 1 - swap_share - blend_share
-    shares = ((label == 0, 1 + blend_share), (swap, swap_share), ((label == 1) & ~swap, other))
+    other = 1 - swap_share - made_share
+    shares = ((label == 0, 1 + made_share), (swap, swap_share), ((label == 1) & ~swap, other))
     for members, share in shares:
         if members.any():
             weights[members] *= share / weights[members].sum()
@@ -133,9 +143,9 @@ def draw(
     return [records[i] for i in picked]
 
 
-def blended(blend_share: float) -> float:
-    """The chance that a drawn photograph becomes a fake, for half the draws to be fakes."""
-    return blend_share / (1 + blend_share)
+def chances(*made_shares: float) -> list[float]:
+    """With what chance a drawn photograph becomes a fake of each kind, for half to be fakes."""
+    return [share / (1 + sum(made_shares)) for share in made_shares]
 
 
 def loader(

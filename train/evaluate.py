@@ -120,8 +120,6 @@ def measure(scored: Scored, no_face: int = 0) -> dict[str, Any]:
     labels, p_fake, records = scored.labels, scored.p_fake, scored.records
     said = scored.verdicts()
     coverage, risk = risk_coverage(labels, p_fake)
-    answered = said != Verdict.UNSURE
-    wrong = ((said == Verdict.FAKE) != (labels == 1))[answered]
     out = {
         "n_real": int((labels == 0).sum()),
         "n_fake": int((labels == 1).sum()),
@@ -133,20 +131,16 @@ def measure(scored: Scored, no_face: int = 0) -> dict[str, Any]:
         "tpr_at_fpr_5": tpr_at_fpr(labels, p_fake, 0.05),
         "ece": expected_calibration_error(labels, p_fake),
         "ece_uncalibrated": expected_calibration_error(labels, expit(scored.logits)),
-        **_shares(labels, said),
+        **shares(labels, said),
         "real_by_source": _called([r.source for r in records], labels == 0, said),
         "fake_by_source": _called([r.source for r in records], labels == 1, said),
         "fake_by_generator": _called([r.generator or r.source for r in records], labels == 1, said),
-        "risk": {
-            "coverage": float(answered.mean()),
-            "wrong": float(wrong.mean()) if len(wrong) else None,
-            "area": float(np.trapezoid(risk, coverage)),
-        },
+        "risk": {**answers(labels, said), "area": float(np.trapezoid(risk, coverage))},
     }
     if scored.copies:
         settled = scored.settled()
         out["settled"] = {
-            **_shares(labels, settled),
+            **shares(labels, settled),
             "real_by_source": _called([r.source for r in records], labels == 0, settled),
             "fake_by_source": _called([r.source for r in records], labels == 1, settled),
             "became_unsure": float((settled != said).mean()),
@@ -156,7 +150,17 @@ def measure(scored: Scored, no_face: int = 0) -> dict[str, Any]:
     return out
 
 
-def _shares(labels: Array, said: Array) -> dict[str, Any]:
+def answers(labels: Array, said: Array) -> dict[str, float | None]:
+    """The share of pictures that are answered at all, and of these the share answered wrongly."""
+    answered = said != Verdict.UNSURE
+    wrong = ((said == Verdict.FAKE) != (labels == 1))[answered]
+    return {
+        "coverage": float(answered.mean()),
+        "wrong": float(wrong.mean()) if len(wrong) else None,
+    }
+
+
+def shares(labels: Array, said: Array) -> dict[str, Any]:
     """How often each verdict is given, on photographs and on fakes."""
     return {
         f"verdicts_on_{kind}": {str(v): float((said[labels == label] == v).mean()) for v in Verdict}

@@ -40,7 +40,7 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
-from .data import Faces, FaceSet, blended, draw, find_faces, loader, only
+from .data import Faces, FaceSet, chances, draw, find_faces, loader, only
 from .distil import Teacher, shrink
 from .recipes import Phase, Recipe
 from .records import without_swaps
@@ -366,12 +366,14 @@ class Run:
     def draw(self, count: int, phase: int, epoch: int) -> FaceSet:
         """The faces of one epoch: a function of the seed, the phase and the epoch alone."""
         seed = (self.recipe.seed, phase, epoch)
-        share = self.recipe.blend_share
+        made = self.recipe.blend_share, self.recipe.resample_share
         # A teacher sees each face as large as it learnt to; the student gets a smaller copy.
         size = self.teacher.size if self.teacher and phase else self.recipe.size
         how = dataclasses.replace(self.how, size=size)
-        records = draw(self.train, count, self.recipe.swap_share, seed, share)
-        return FaceSet(records, self.faces, how, self.recipe.augmentation, seed, blended(share))
+        records = draw(
+            self.train, count, self.recipe.swap_share, seed, sum(made), self.recipe.by_family
+        )
+        return FaceSet(records, self.faces, how, self.recipe.augmentation, seed, *chances(*made))
 
     def precision(self) -> torch.autocast:
         """bfloat16 where it is quick; parameters stay in full precision."""

@@ -5,6 +5,7 @@ measured on its test pictures: for fakes, the AUC against the test photographs; 
 share flagged at the threshold that flags 2 % of the known ones on val. Families that are done are
 kept in checkpoints/lofo/RECIPE.json, and a run that was killed goes on where it stood. With --probe
 WEIGHTS a linear probe of frozen features is trained in place of the recipe, which takes minutes.
+With --set FIELD=VALUE an idea is measured against the recipe without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import dataclasses
 import json
 import logging
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from accelerate import Accelerator
+from sklearn.metrics import roc_auc_score
 
 from fakeface.backbones import BACKBONES, build
 from fakeface.calibrate import Calibration
@@ -33,7 +37,8 @@ from .evaluate import FLAGGED, SEED
 from .finetune import Run, initialise, load_recipe
 from .metrics import Array, auc_interval, wilson
 from .probe import Probe, add_probe_arguments
-from .recipes import Recipe
+from .recipes import Recipe, changed
+from .records import without_swaps
 from .scores import predict
 from .sets import choose
 from .sources import Record, SourceError, add_data_arguments, fingerprint, read_data
@@ -50,7 +55,7 @@ def families(records: Sequence[Record]) -> list[tuple[int, str]]:
 
 
 def leave_out(records: Sequence[Record], label: int, family: str, train: Train) -> dict[str, Any]:
-    """Train without one family, and measure on it.
+    """Train without one family, and measure on it and, on val, on the known ones.
 
     Args:
         records: with a face, of train, val and test.
@@ -58,8 +63,8 @@ def leave_out(records: Sequence[Record], label: int, family: str, train: Train) 
         train: see `Train`.
 
     Returns:
-        n, and auc and caught of fakes, or flagged of photographs; shares as `metrics.wilson` gives
-        them.
+        kind, auc and caught of fakes or flagged of photographs, and known, the AUC on val without
+        swaps; shares as `metrics.wilson` gives them.
     """
 
     def left_out(record: Record) -> bool:
@@ -70,14 +75,14 @@ def leave_out(records: Sequence[Record], label: int, family: str, train: Train) 
         raise SourceError(f"The family {family} has no test pictures; name others by --families.")
     known = [r for r in records if r.split in ("train", "val") and not left_out(r)]
     score = train(known, family)
-    photographs = [r for r in known if r.split == "val" and r.label == 0]
+    val = without_swaps([r for r in known if r.split == "val"])
+    on_val, truth = score(val), np.array([r.label for r in val])
     # As for the shipped thresholds: this share of the known photographs lies above.
-    threshold = float(np.quantile(score(photographs), 1 - FLAGGED, method="higher"))
+    threshold = float(np.quantile(on_val[truth == 0], 1 - FLAGGED, method="higher"))
+    of_known = {"known": float(roc_auc_score(truth, on_val))}
     if not label:
-        return {
-            "kind": "photographs",
-            "flagged": wilson(int((score(held) > threshold).sum()), len(held)),
-        }
+        flagged = wilson(int((score(held) > threshold).sum()), len(held))
+        return {"kind": "photographs", "flagged": flagged, **of_known}
     against = [r for r in records if r.split == "test" and r.label == 0]
     swaps = held[0].kind == "swap"
     if swaps:  # swaps, against what they were made from
@@ -91,6 +96,7 @@ def leave_out(records: Sequence[Record], label: int, family: str, train: Train) 
         "auc": auc_interval(labels, logits, [r.group for r in both], seed=SEED),
         "caught": wilson(int((logits[labels == 1] > threshold).sum()), len(held)),
         "photographs": len(against),
+        **of_known,
     }
 
 
@@ -151,6 +157,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--probe", type=Path, help="initial weights, for a probe instead")
     parser.add_argument("--init", default="pretrained", help="as of train.finetune")
     parser.add_argument("--families", nargs="+", help="only these (default: all)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe by this"
+    )
     parser.add_argument("--device", choices=("cpu",), help="default: the GPU where there is one")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -172,12 +181,17 @@ def main(argv: list[str] | None = None) -> None:
         title, what = probe.title, {"strength": strength, "weights": args.probe.name}
         command = f"--probe {args.probe.name} --backbone {args.backbone}"
     else:
-        name, recipe = args.recipe, load_recipe(args.recipe)
+        try:
+            recipe = changed(load_recipe(args.recipe), args.set)
+        except ValueError as wrong:
+            parser.error(str(wrong))
+        name = re.sub(r"[^\w.=+-]+", "-", "+".join([args.recipe, *args.set]))
         init = Path(args.init)
         train = by_recipe(recipe, faces, Path("runs") / "lofo" / name, args.init, args.device)
-        title = f"{BACKBONES[recipe.backbone].title}, {name}"
-        what = {"recipe": dataclasses.asdict(recipe), "init": init.name}
-        command = f"{name} --init {init.name}"
+        title = f"{BACKBONES[recipe.backbone].title}, {args.recipe}"
+        what = {"recipe": dataclasses.asdict(recipe), "init": init.name, "changes": args.set}
+        command = f"{args.recipe} --init {init.name}"
+        command += f" --set {shlex.join(args.set)}" if args.set else ""
     head = {
         "command": f"python -m train.lofo {command} --data SPEC",
         "title": title,

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fakeface import __version__, checkpoints
 from fakeface.checkpoints import Card
-from fakeface.types import Verdict
+from fakeface.types import RULE, Verdict
 
 from .goals import assess
 from .sets import TITLES
@@ -41,7 +43,9 @@ class Stored:
         baseline, probe: what is set beside them; empty where there is none.
         experiments: runs that are not shipped, by name.
         lofo: leave one family out, by recipe.
+        ideas: the same for recipes changed in one thing, by recipe and change.
         releases: the test AUC of the default model of earlier releases.
+        together: the vote of the models; empty where it was not measured.
     """
 
     cards: tuple[Card, ...]
@@ -51,13 +55,17 @@ class Stored:
     probe: Mapping[str, Any]
     experiments: Mapping[str, Mapping[str, Any]]
     lofo: Mapping[str, Mapping[str, Any]]
+    ideas: Mapping[str, Mapping[str, Any]]
     releases: Mapping[str, Mapping[str, Any]]
+    together: Mapping[str, Any]
 
 
 def stored(root: Path) -> Stored:
     """Read a folder of checkpoints."""
     cards = checkpoints.installed(root)
     best = checkpoints.default(root) if cards else ""
+    left_out = {path.stem: read_json(path) for path in sorted(root.glob("lofo/*.json"))}
+    changed = {name for name, found in left_out.items() if found["training"].get("changes")}
     return Stored(
         cards=tuple(sorted(cards, key=lambda card: (card.name != best, card.name))),
         metrics={card.name: read_json(root / card.name / "metrics.json") for card in cards},
@@ -65,12 +73,19 @@ def stored(root: Path) -> Stored:
         baseline=read_json(root / "baseline.json"),
         probe=read_json(root / "probe.json"),
         experiments={p.stem: read_json(p) for p in sorted(root.glob("experiments/*.json"))},
-        lofo={path.stem: read_json(path) for path in sorted(root.glob("lofo/*.json"))},
+        lofo={name: left_out[name] for name in left_out if name not in changed},
+        ideas={name: left_out[name] for name in left_out if name in changed},
         releases=read_json(root / "releases.json"),
+        together=read_json(root / "together.json"),
     )
 
 
 # -- cells ------------------------------------------------------------------------------------
+
+
+IDEAS = """A recipe changed in one thing, trained without a family each time: the AUC of a generator
+left out, or the share of a family of photographs left out that is flagged, as above; in the last
+column the mean AUC of those that were trained on. `seed=1` shows what chance alone does."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -198,6 +213,26 @@ def settled(all_of: Stored) -> str:
     return table(head, rows) if rows else ""
 
 
+def together(all_of: Stored) -> str:
+    """The vote of several models against the default model alone."""
+    found = all_of.together
+    titles = {card.name: card.title for card in all_of.cards}
+    names = [titles.get(name, name) for name in found["models"]]
+    rows = [
+        [TITLES[name].split(":")[0], interval(s["auc"]), share(s["split"]),
+         *(share(s[who][what]) for what in ("coverage", "wrong") for who in ("vote", "alone")),
+         *(share(s[who][f"verdicts_on_{kind}"][Verdict.FAKE])
+           for kind in ("real", "fake") for who in ("vote", "alone"))]
+        for name, s in found["sets"].items()
+    ]  # fmt: skip
+    head = ["set", "AUC of the mean logit", "opposite verdicts", "answered by vote",
+            "by the default alone", "of these wrong", "alone", "photographs called AI by vote",
+            "alone", "fakes called AI by vote", "alone"]  # fmt: skip
+    return (
+        f"{', '.join(names)}: {RULE}\n\n" + table(head, rows) + f"\n```\n{found['command']}\n```\n"
+    )
+
+
 def matrix(all_of: Stored) -> str:
     """Training data against test set: AUC, a row a model; a table for each data set measured on."""
     rows: list[tuple[str, str, Mapping[str, Any]]] = []
@@ -255,6 +290,32 @@ def lofo(all_of: Stored) -> str:
         parts.append(table([title, "n", *(found["title"] for found in runs)], rows))
     commands = "\n".join(found["command"] for found in runs)
     return "\n".join(parts) + f"\n```\n{commands}\n```\n"
+
+
+def ideas(all_of: Stored) -> str:
+    """Recipes changed in one thing, beside those without the change, on families left out."""
+    tables = []
+    for title in dict.fromkeys(found["title"] for found in all_of.ideas.values()):
+        changed = [found for found in all_of.ideas.values() if found["title"] == title]
+        names = list(dict.fromkeys(f for found in changed for f in found["families"]))
+        runs = [found for found in all_of.lofo.values() if found["title"] == title] + changed
+        rows = []
+        for found in runs:
+            measured = [found["families"].get(name, {}) for name in names]
+            known = [r["known"] for r in measured if "known" in r]
+            aucs = [r["auc"]["value"] for r in measured if r.get("kind") == "fakes"]
+            change = ", ".join(f"`{c}`" for c in found["training"].get("changes", ()))
+            rows.append(
+                [change or "none",
+                 *(interval(r.get("auc")) or counted(r.get("flagged")) for r in measured),
+                 f"{np.mean(aucs):.3f}" if aucs else "",
+                 f"{np.mean(known):.3f}" if known else ""]
+            )  # fmt: skip
+        head = [f"{title}: change", *(name.replace("_", " ") for name in names),
+                "mean AUC of generators", "known families, on val"]  # fmt: skip
+        commands = "\n".join(found["command"] for found in changed)
+        tables.append(table(head, rows) + f"\n```\n{commands}\n```\n")
+    return "\n".join(tables)
 
 
 def pointing(all_of: Stored) -> str:
@@ -317,10 +378,12 @@ def report(all_of: Stored) -> str:
         "against the test photographs (of face swaps, against the clips they were made from), and "
         "the share of its photographs that is flagged at the threshold that flags 2 % of the known "
         f"ones on val.\n\n{lofo(all_of)}",
+        "Ideas, each alone": IDEAS + "\n\n" + ideas(all_of) if all_of.ideas else "",
         "Verdicts": "At the shipped thresholds, before the stability check. ECE: the expected "
         "calibration error, before and after the temperature that was fitted on val; answered: the "
         f"share that is not *unsure*.\n\n{verdicts(all_of)}",
         "The stability check": settled(all_of),
+        "The models together": together(all_of) if all_of.together else "",
         "Re-encoded pictures": REENCODED + "\n\n" + reencoded(all_of) if reencoded(all_of) else "",
         "Frames and sequences": sequences(all_of),
         "Does the heatmap show the place?": "Photographs of the test split with a blended region, "
@@ -354,7 +417,7 @@ def model_results(card: Card, all_of: Stored) -> str:
     metrics = all_of.metrics[card.name]
     alone = Stored(
         cards=(card,), metrics=all_of.metrics, pointing=all_of.pointing, baseline={}, probe={},
-        experiments={}, lofo={}, releases={},
+        experiments={}, lofo={}, ideas={}, releases={}, together={},
     )  # fmt: skip
     parts = [
         f"Measured by `{metrics.get('command')}`, faces found by {metrics.get('detector')}, "

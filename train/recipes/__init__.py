@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..augment import Augmentation
@@ -43,6 +46,8 @@ class Recipe:
         ema: decay a step of the averaged weights, which are what is kept.
         swap_share: share of face swaps among the fakes drawn.
         blend_share: share of self-blended photographs among the fakes; see `train.blend`.
+        resample_share: share of resampled photographs among the fakes; see `train.resample`.
+        by_family: draw all families of a class equally often, and not sources by their size.
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
@@ -65,8 +70,41 @@ class Recipe:
     ema: float = 0.995
     swap_share: float = 0.15
     blend_share: float = 0.0
+    resample_share: float = 0.0
+    by_family: bool = False
     mixup: float = 0.0
     patience: int = 5
     teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe with single fields set, for experiments that differ in one thing.
+
+    Args:
+        settings: FIELD=VALUE each, the value in JSON; augmentation.FIELD for one of those.
+
+    Raises:
+        ValueError: there is no such field, or its value is of another type.
+    """
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        nested = name.startswith("augmentation.")
+        owner = recipe.augmentation if nested else recipe
+        own = name.removeprefix("augmentation.")
+        try:
+            value, before = json.loads(text), getattr(owner, own)
+        except (json.JSONDecodeError, AttributeError):
+            raise ValueError(
+                f"{setting!r} sets nothing; write FIELD=VALUE with a field of the recipe."
+            ) from None
+        if isinstance(before, tuple) and isinstance(value, list):
+            value = tuple(value)
+        if isinstance(before, float) and isinstance(value, int):
+            value = float(value)
+        if own == "phases" or (type(value) is not type(before) and before is not None):
+            raise ValueError(f"{name} is {before} here and cannot be set to {text}.")
+        part = dataclasses.replace(owner, **{own: value})
+        recipe = dataclasses.replace(recipe, augmentation=part) if nested else part
+    return recipe
