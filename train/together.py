@@ -20,6 +20,7 @@ from fakeface.types import Consensus, Verdict
 
 from .evaluate import SEED, Evaluation, Scored, answers, shares
 from .metrics import auc_interval
+from .results import stored
 from .sets import SETS
 from .sources import add_data_arguments, fingerprint, read_data
 from .store import rounded, write_json
@@ -60,9 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
     root, detector = checkpoints.checkpoints_root(), open_detector(args.detector)
     records = read_data(args)
-    best = checkpoints.default(root)
-    cards = [card for card in checkpoints.installed(root) if not shelf.weak(card)]
-    names = sorted((card.name for card in cards), key=lambda name: (name != best, name))
+    names = [card.name for card in stored(root).cards if not shelf.weak(card)]
     models = [checkpoints.load(name, root=root) for name in names]
     asked = [Evaluation(model, records, detector, model.calibration) for model in models]
     sets = {}
