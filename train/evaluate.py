@@ -247,7 +247,7 @@ def calibrate(labels: Array, logits: Array) -> Calibration:
     return Calibration(temperature, below, above)
 
 
-def load_run(folder: Path) -> Model:
+def load_run(folder: Path, device: str | None = None) -> Model:
     """The best weights of a training run, not calibrated yet."""
     recipe = json.loads((folder / "run.json").read_text())["recipe"]
     backbone = BACKBONES[recipe["backbone"]]
@@ -257,7 +257,7 @@ def load_run(folder: Path) -> Model:
     how = Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std)
     digest = hashlib.sha256(weights).hexdigest()
     uncut = Calibration(1.0, 0.0, 1.0)
-    return Model(folder.name, network, backbone.name, how, uncut, sha256=digest)
+    return Model(folder.name, network, backbone.name, how, uncut, device, sha256=digest)
 
 
 class Evaluation:

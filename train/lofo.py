@@ -21,19 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from accelerate import Accelerator
 from sklearn.metrics import roc_auc_score
 
-from fakeface.backbones import BACKBONES, build
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
+from fakeface.backbones import BACKBONES
 from fakeface.faces import open_detector
-from fakeface.preprocess import Preprocessing
 
 from .data import Faces, find_faces
-from .evaluate import FLAGGED, SEED
+from .evaluate import FLAGGED, SEED, load_run
 from .finetune import Run, initialise, load_recipe
 from .metrics import Array, auc_interval, wilson
 from .probe import Probe, add_probe_arguments
@@ -106,19 +102,14 @@ def by_recipe(recipe: Recipe, faces: Faces, folder: Path, init: str, device: str
     def train(known: Sequence[Record], family: str) -> Callable[[Sequence[Record]], Array]:
         place = folder / family
         place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "run.json", {"recipe": dataclasses.asdict(recipe)})
         torch.manual_seed(recipe.seed)
         accelerator = Accelerator(cpu=device == "cpu")
         run = Run(recipe, list(known), faces, place, 2, accelerator, 120.0)
         if not (place / "best.safetensors").exists():
             initialise(run.model, recipe.backbone, init)
             run.fit()
-        facts = BACKBONES[recipe.backbone]
-        network = build(recipe.backbone)
-        network.load_state_dict(safetensors.torch.load_file(place / "best.safetensors"))
-        how = Preprocessing(recipe.size, recipe.margin, facts.mean, facts.std)
-        model = Model(
-            f"without {family}", network, recipe.backbone, how, Calibration(1.0, 0.0, 1.0), device
-        )
+        model = load_run(place, device)
         return lambda records: predict(model, records, faces)[1]
 
     return train
