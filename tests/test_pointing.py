@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import skimage.data
 from PIL import Image
 
 from fakeface import checkpoints
 from fakeface.types import Box
+from tests.conftest import random_network
 from train import pointing
 from train.pointing import centre_blob, hit, overlap
 from train.sources import Record
-from train.store import read_json
+from train.store import read_json, write_json
 
 
 def corner() -> np.ndarray:
@@ -105,3 +107,22 @@ def test_the_command_writes_what_it_found(untrained, photograph, monkeypatch, tm
     found = read_json(untrained / "untrained" / "pointing.json")
     assert found["n"] == 2 and set(found["pointing"]) == {"model", "random", "centre"}
     assert Path(tmp_path / "runs").exists() is False
+
+
+@pytest.mark.slow
+def test_a_run_that_is_not_exported_is_measured_and_nothing_written(
+    photograph, monkeypatch, tmp_path, capsys
+):
+    records, faces = photograph
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pointing, "read_data", lambda args: records)
+    monkeypatch.setattr(pointing, "find_faces", lambda *_: faces)
+    recipe = {"backbone": "mobilenetv2_100", "size": 64, "margin": 0.3}
+    write_json(tmp_path / "run" / "run.json", {"recipe": recipe})
+    state = random_network("mobilenetv2_100").state_dict()
+    safetensors.torch.save_file(state, tmp_path / "run" / "best.safetensors")
+    pointing.main(["--run", "run", "--data", "x", "--count", "3", "--detector", "haar"])
+    assert "'n': 3" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("pointing.json"))
+    with pytest.raises(SystemExit):
+        pointing.main(["--data", "x"])

@@ -26,7 +26,7 @@ from fakeface.types import FloatArray
 
 from .blend import self_blend
 from .data import Faces, find_faces
-from .evaluate import SEED
+from .evaluate import SEED, load_run
 from .metrics import Array, auc_interval
 from .scores import BATCH, quick_logits
 from .sources import Record, add_data_arguments, fingerprint, read_data
@@ -121,29 +121,36 @@ def pairs(
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", help="a folder of checkpoints/")
+    parser.add_argument("name", nargs="?", help="a folder of checkpoints/")
+    parser.add_argument("--run", type=Path, help="a folder of runs/ instead; nothing is written")
+    parser.add_argument("--split", default="test", help="whose photographs (default: test)")
     add_data_arguments(parser)
     parser.add_argument("--count", type=int, default=400, help="photographs (default: 400)")
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
-    model = checkpoints.load(args.name)
+    if (args.name is None) == (args.run is None):
+        parser.error("give the name of a model, or --run and the folder of a training run")
+    model = load_run(args.run) if args.run else checkpoints.load(args.name)
     detector = open_detector(args.detector)
     records = read_data(args)
-    photographs = [r for r in records if r.split == "test" and r.label == 0]
+    photographs = [r for r in records if r.split == args.split and r.label == 0]
     cache = Path("runs") / f"faces-{detector.name}.json"
     faces = find_faces(photographs, detector, cache)
     usable = [r for r in photographs if r.sha256 in faces]
     order = np.random.default_rng(SEED).permutation(len(usable))[: args.count]
     results = {
-        "command": f"python -m train.pointing {args.name} --data SPEC --count {args.count}"
+        "command": f"python -m train.pointing {args.name or f'--run {args.run}'} --data SPEC "
+        f"--count {args.count}"
+        + (f" --split {args.split}" if args.split != "test" else "")
         + (f" --detector {args.detector}" if args.detector else ""),
         "data": fingerprint(records),
         "detector": detector.name,
         "seed": SEED,
         **measure(model, [usable[i] for i in sorted(order)], faces),
     }
-    write_json(checkpoints.checkpoints_root() / args.name / "pointing.json", results)
+    if args.name:
+        write_json(checkpoints.checkpoints_root() / args.name / "pointing.json", results)
     print(results)
 
 
