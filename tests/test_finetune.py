@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,15 +16,19 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from fakeface.backbones import BACKBONES, build
+from fakeface.preprocess import face_tensor
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import TINY, make_run, tiny_pool
 from train import finetune
+from train.augment import UNCHANGED, augment, move
 from train.blend import self_blend
 from train.data import FaceSet, chances, draw
 from train.distil import Teacher, shrink
+from train.places import Everywhere, local_loss
 from train.recipes import changed
 from train.resample import resample
 from train.schedule import open_stages, parameter_groups
@@ -92,7 +98,7 @@ def test_two_small_batches_make_the_step_of_one_large_batch(pool, tmp_path):
         run.model.train().requires_grad_(True)
         before = run.model.head.fc.weight.detach().clone()
         optimizer = torch.optim.SGD(run.model.parameters(), lr=1.0)
-        run.step(run.model, run.batches(recipe.accumulate, 0), optimizer, 0)
+        run.step(Everywhere(run.model), run.batches(recipe.accumulate, 0), optimizer, 0)
         changes.append((run.model.head.fc.weight.detach() - before).flatten())
     assert changes[0].abs().max() > 0
     assert torch.allclose(*changes, rtol=0.1, atol=0.03 * float(changes[0].abs().max()))
@@ -103,7 +109,7 @@ def test_a_mixed_picture_has_the_label_of_its_parts():
     x = y[:, None, None, None].expand(4, 3, 2, 2)  # every pixel says what the label is
     seen = set()
     for seed in range(20):
-        mixed, label = finetune.mix(x, y, 0.4, np.random.default_rng(seed))
+        mixed, label = finetune.mix((x, y), 0.4, np.random.default_rng(seed))
         assert torch.allclose(mixed.mean((1, 2, 3)), label, atol=1e-6)
         seen |= {round(float(v), 3) for v in label}
     assert any(0.02 < v < 0.98 for v in seen)
@@ -140,6 +146,69 @@ def test_a_blend_changes_the_masked_region_and_not_one_pixel_else():
     assert np.array_equal(image, picture())
 
 
+def test_the_place_of_a_blend_is_moved_as_the_picture_is():
+    cloud = cv2.GaussianBlur(picture()[..., 0].astype(np.float32), (0, 0), 6)
+    mask = (cloud > np.median(cloud)).astype(np.float32)
+    image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * np.uint8(255)
+    how = finetune.Preprocessing(56, 0.3, (0.0,) * 3, (1.0,) * 3)
+    faces = FaceSet([], {}, how)
+    turned = dataclasses.replace(UNCHANGED, turn=(0.9, 30.0))
+    seen = set()
+    for seed in range(12):
+        box = Box(20 + seed, 30, 50, 60)
+        there = faces.place(mask, box, partial(move, how=turned, rng=np.random.default_rng(seed)))
+        change = partial(augment, how=turned, rng=np.random.default_rng(seed))
+        x = face_tensor(image, box, how, change)[0]
+        assert there.shape == (28, 28) and there.min() >= 0 and there.max() <= 1
+        small = adaptive_avg_pool2d(x[None], 28)[0]
+        assert torch.corrcoef(torch.stack([small.ravel(), there.ravel()]))[0, 1] > 0.97
+        seen.add(there.numpy().tobytes())
+    assert len(seen) == 12
+
+
+def test_what_is_known_of_the_place(pool):
+    records = read_manifest(pool)
+    some = [dataclasses.replace(records[1], kind=kind) for kind in ("generated", "swap", "edited")]
+    faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
+    how = finetune.Preprocessing(32, 0.3, (0.0,) * 3, (1.0,) * 3)
+    assert not FaceSet(records, faces, how)[0].where.any()
+    generated, swap, edited = FaceSet(some, faces, how, TINY.augmentation)
+    assert (generated.where == 1).all()
+    assert swap.where.isnan().all() and edited.where.isnan().all()
+    blended = FaceSet(records, faces, how, UNCHANGED, blend=1.0)[0]
+    assert blended.label == 1 and 0.05 < float(blended.where.mean()) < 0.95
+    assert (FaceSet(records, faces, how, UNCHANGED, resampled=1.0)[0].where == 1).all()
+
+
+def test_a_place_is_judged_as_a_picture_of_it_alone_would_be():
+    for name in ("resnet18", "mobilenetv2_100"):  # their head is linear behind the mean
+        whole, places = Everywhere(random_network(name))(torch.randn(2, 3, 96, 128))
+        assert places.shape == (2, 3, 4)
+        assert torch.allclose(places.mean((1, 2)), whole, atol=1e-4)
+        assert places.std() > 0
+
+
+def test_the_local_loss_asks_only_what_is_known():
+    logits = torch.tensor([[[4.0, -4.0], [4.0, -4.0]]] * 2)
+    half = torch.tensor([1.0, 0.0]).repeat_interleave(14).expand(28, 28)
+    unknown = torch.full((28, 28), torch.nan)
+    right = float(local_loss(logits, torch.stack([half, unknown])))
+    wrong = float(local_loss(logits, torch.stack([1 - half, unknown])))
+    assert right == pytest.approx(np.log1p(np.exp(-4)), rel=1e-4)
+    assert wrong == pytest.approx(4 + right, rel=1e-4)
+    assert local_loss(logits, torch.stack([unknown, unknown])) == 0
+
+
+def test_a_run_with_blends_is_judged_on_blends_too(pool, tmp_path):
+    run = make_run(pool, tmp_path, dataclasses.replace(TINY, blend_share=0.4, local=0.5))
+    run.fit()
+    lines = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert len(lines) == 4
+    judged = [0.6 * float(line["val_auc_without_swaps"]) + 0.4 * float(line["val_auc_blended"])
+              for line in lines]  # fmt: skip
+    assert run.at["best_auc"] == pytest.approx(max(judged))
+
+
 def test_a_face_that_reaches_over_the_border_is_blended_too():
     out, mask = self_blend(picture(), Box(0, 80, 60, 40), np.random.default_rng(0))
     assert mask.any() and out.shape == picture().shape
@@ -167,7 +236,7 @@ def test_made_fakes_count_as_fakes_and_keep_an_epoch_balanced(pool, shares):
     drawn = draw(records, 400, 0.0, (0,), sum(shares))
     made = FaceSet(drawn, faces, finetune.Preprocessing(32, 0.3, (0,) * 3, (1,) * 3),
                    TINY.augmentation, (0,), *chances(*shares))  # fmt: skip
-    labels = [made[i][1] for i in range(400)]
+    labels = [int(made[i].label) for i in range(400)]
     assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
     turned = [r.label == 0 and label == 1 for r, label in zip(drawn, labels)]
     assert np.mean(turned) == pytest.approx(0.15, abs=0.05)

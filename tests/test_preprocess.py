@@ -41,7 +41,7 @@ def test_training_and_serving_make_the_same_tensor_bit_for_bit(
     model = load("untrained", device="cpu")
     records = read_manifest(manifest(tmp_path, portrait))
     faces = find_faces(records, haar, tmp_path / "faces.json")
-    ((trained, label),) = loader(FaceSet(records, faces, model.preprocessing), 8, 1)
+    ((trained, label, _),) = loader(FaceSet(records, faces, model.preprocessing), 8, 1)
 
     served = []
     forward = model.forward

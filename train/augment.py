@@ -46,6 +46,10 @@ class Augmentation:
     colour: float = 0.4
 
 
+# Up to a flip.
+UNCHANGED = Augmentation(shift=0.0, zoom=1.0, turn=(0.0, 0.0), clean=1.0, colour=0.0)
+
+
 def jitter(box: Box, how: Augmentation, rng: np.random.Generator) -> Box:
     """A box moved and scaled at random; the detectors of users frame faces differently too."""
     side = max(box.w, box.h)
@@ -58,11 +62,7 @@ def jitter(box: Box, how: Augmentation, rng: np.random.Generator) -> Box:
 
 def augment(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
     """A square crop, flipped, turned and degraded at random; its side may change."""
-    if rng.random() < 0.5:
-        crop = crop[:, ::-1]
-    crop = np.ascontiguousarray(crop)
-    if rng.random() < how.turn[0]:
-        crop = _turn(crop, how.turn[1] * rng.uniform(-1, 1))
+    crop = move(crop, how, rng)
     if rng.random() < how.colour:
         crop = _colour(crop, rng)
     if rng.random() < how.clean:
@@ -81,6 +81,16 @@ def augment(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if rng.random() < how.jpeg[0]:
         crop = reencode(crop, int(rng.integers(how.jpeg[1], how.jpeg[2] + 1)))
+    return crop
+
+
+def move(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
+    """The first part of `augment`: what moves pixels, (S, S, 3) or a mask (S, S)."""
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    crop = np.ascontiguousarray(crop)
+    if rng.random() < how.turn[0]:
+        crop = _turn(crop, how.turn[1] * rng.uniform(-1, 1))
     return crop
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,15 +18,32 @@ from tqdm import tqdm
 
 from fakeface import images
 from fakeface.faces import Detector
-from fakeface.preprocess import Preprocessing, face_tensor
-from fakeface.types import Box
+from fakeface.preprocess import Preprocessing, face_region, face_tensor
+from fakeface.types import RGB, Box, FloatArray
 
-from .augment import Augmentation, augment, jitter
+from .augment import Augmentation, augment, jitter, move
 from .blend import self_blend
 from .resample import resample
 from .sources import Record, SourceError
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
+_GRID = 28  # side of what is known of the place; the last maps' sides, 4 and 7, divide it
+# How much of a picture of each kind was made; of a swap or an edit nobody says where it is.
+_MADE = {"photo": 0.0, "generated": 1.0}
+
+
+class Face(NamedTuple):
+    """One face to learn from, or of several the same stacked.
+
+    Attributes:
+        x: (3, S, S), the network's input.
+        label: a float, 1 for a fake.
+        where: (28, 28), the share of each place of the input that was made; NaN if not known.
+    """
+
+    x: torch.Tensor
+    label: torch.Tensor
+    where: torch.Tensor
 
 
 def only(records: Iterable[Record], sources: Collection[str]) -> list[Record]:
@@ -66,7 +85,7 @@ def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Fa
 
 
 class FaceSet:
-    """Faces as (tensor (3, S, S), label).
+    """Records as faces.
 
     With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
     be taken up again in its middle. A photograph then becomes a self-blended fake with the chance
@@ -90,22 +109,41 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> Face:
         record = self.records[index]
         image, box = images.decode(record.read()), self.faces[record.sha256]
+        label, where = record.label, everywhere(_MADE.get(record.kind, np.nan))
         if self.augmentation is None:
-            return face_tensor(image, box, self.how), record.label
+            return Face(face_tensor(image, box, self.how), torch.tensor(float(label)), where)
         rng = np.random.default_rng((*self.seed, index))
-        label = record.label
+        mask = None
         if label == 0 and self.blend + self.resampled:
             chance = rng.random()
             if chance < self.blend:
-                image, label = self_blend(image, box, rng)[0], 1
+                (image, mask), label = self_blend(image, box, rng), 1
             elif chance < self.blend + self.resampled:
-                image, label = resample(image, rng), 1
+                image, label, where = resample(image, rng), 1, everywhere(1.0)
         box = jitter(box, self.augmentation, rng)
+        if mask is not None:
+            # The same draws move the mask as, just below, the picture.
+            same = partial(move, how=self.augmentation, rng=copy.deepcopy(rng))
+            where = self.place(mask, box, same)
         change = partial(augment, how=self.augmentation, rng=rng)
-        return face_tensor(image, box, self.how, change), label
+        x = face_tensor(image, box, self.how, change)
+        return Face(x, torch.tensor(float(label)), where)
+
+    def place(self, mask: FloatArray, box: Box, change: Callable[[RGB], RGB]) -> torch.Tensor:
+        """The blended region of a picture as `Face.where`."""
+        at = face_region(box, mask.shape[1], mask.shape[0], self.how.margin)
+        region = (mask > 0.5 * mask.max()).astype(np.uint8) * np.uint8(255)
+        moved = change(region[at.y : at.y + at.h, at.x : at.x + at.w])
+        small = cv2.resize(moved, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(small) / 255
+
+
+def everywhere(share: float) -> torch.Tensor:
+    """A `Face.where` that is the same at each place."""
+    return torch.full((_GRID, _GRID), share)
 
 
 def draw(
@@ -154,8 +192,8 @@ def loader(
     workers: int,
     start: int = 0,
     world: tuple[int, int] = (1, 0),
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of (N, 3, S, S) channels-last and float labels (N,), in order, from batch `start`.
+) -> Iterator[Face]:
+    """Batches, in order, from batch `start`; their x are channels-last.
 
     Of `world`, how many processes divide each batch among them and which of them this is, the
     second says which part is wanted.
@@ -165,15 +203,13 @@ def loader(
     """
     cv2.setNumThreads(1)
 
-    def make(first: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def make(first: int) -> Face:
         own = range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
-        pairs = [dataset[i] for i in own]
-        x = torch.stack([tensor for tensor, _ in pairs])
-        y = torch.tensor([float(label) for _, label in pairs])
-        return x.contiguous(memory_format=torch.channels_last), y
+        x, label, where = (torch.stack(parts) for parts in zip(*(dataset[i] for i in own)))
+        return Face(x.contiguous(memory_format=torch.channels_last), label, where)
 
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
+        waiting: deque[Future[Face]] = deque()
         try:
             for first in range(start * batch, len(dataset), batch):
                 waiting.append(pool.submit(make, first))

@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,11 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing
 from fakeface.types import CheckpointMismatch
 
-from .data import Faces, FaceSet, chances, draw, find_faces, loader, only
+from .augment import UNCHANGED
+from .data import Face, Faces, FaceSet, chances, draw, find_faces, loader, only
 from .distil import Teacher, shrink
+from .metrics import Array
+from .places import Everywhere, local_loss
 from .recipes import Phase, Recipe
 from .records import without_swaps
 from .schedule import open_stages, parameter_groups
@@ -190,16 +193,16 @@ class Run:
         chosen = self.draw(self.recipe.head_samples, 0, 0)
         self.take_statistics(chosen)
         features, labels = [], []
-        for x, y in tqdm(
+        for face in tqdm(
             loader(chosen, self.recipe.batch, self.workers),
             total=math.ceil(len(chosen) / self.recipe.batch),
             desc="head: features",
         ):
             with self.precision():
-                maps = self.model.forward_features(x.to(self.device))  # type: ignore[operator]
+                maps = self.model.forward_features(face.x.to(self.device))  # type: ignore[operator]
                 flat = self.model.forward_head(maps, pre_logits=True)  # type: ignore[operator]
             features.append(flat.float().cpu().numpy())
-            labels.append(y.numpy())
+            labels.append(face.label.numpy())
         matrix, target = np.concatenate(features), np.concatenate(labels)
         mean, std = matrix.mean(0), matrix.std(0) + 1e-6
         probe = LogisticRegression(C=0.003, max_iter=500).fit((matrix - mean) / std, target)
@@ -228,9 +231,9 @@ class Run:
             module.train()
             module.momentum = None  # the plain mean over the batches
         if fresh:
-            for x, _ in itertools.islice(loader(chosen, self.recipe.batch, self.workers), batches):
+            for face in itertools.islice(loader(chosen, self.recipe.batch, self.workers), batches):
                 with self.precision():
-                    self.model(x.to(self.device))
+                    self.model(face.x.to(self.device))
         for module in fresh:
             module.eval()
             module.momentum = 0.1
@@ -248,7 +251,7 @@ class Run:
         peaks = [group["lr"] for group in optimizer.param_groups]
         if optimizer_state:
             optimizer.load_state_dict(optimizer_state)
-        network = accelerator.prepare_model(self.model)
+        network = accelerator.prepare_model(Everywhere(self.model))
         steps = math.ceil(recipe.samples / (recipe.batch * recipe.accumulate))
         saved = time.monotonic()
         done = int(self.at["epoch"]) * steps + int(self.at["step"])
@@ -278,7 +281,7 @@ class Run:
                 self.save(optimizer)
                 saved = time.monotonic()
 
-    def batches(self, count: int, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(self, count: int, epoch: int) -> Iterator[Face]:
         """This process's part of what is left of an epoch of `count` batches."""
         recipe = self.recipe
         chosen = self.draw(count * recipe.batch, int(self.at["phase"]), epoch)
@@ -289,7 +292,7 @@ class Run:
     def step(
         self,
         network: nn.Module,
-        batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+        batches: Iterator[Face],
         optimizer: torch.optim.Optimizer,
         done: int,
     ) -> float:
@@ -300,14 +303,16 @@ class Run:
         )
         optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for x, y in itertools.islice(batches, recipe.accumulate):
-            x, y = x.to(self.device), y.to(self.device)
-            y = y * (1 - 2 * recipe.smoothing) + recipe.smoothing
+        for face in itertools.islice(batches, recipe.accumulate):
+            x, y, where = (part.to(self.device) for part in face)
+            y, where = (t * (1 - 2 * recipe.smoothing) + recipe.smoothing for t in (y, where))
             if recipe.mixup:
-                x, y = mix(x, y, recipe.mixup, rng)
+                x, y, where = mix((x, y, where), recipe.mixup, rng)
             with self.precision():
-                logits = network(shrink(x, recipe.size)).float().flatten()
+                logits, places = network(shrink(x, recipe.size))
                 loss = binary_cross_entropy_with_logits(logits, y)
+                if recipe.local:
+                    loss = (loss + recipe.local * local_loss(places, where)) / (1 + recipe.local)
                 if self.teacher:
                     hints = self.teacher(x, logits)
                     loss = (1 - recipe.teaching) * loss + recipe.teaching * hints
@@ -335,32 +340,45 @@ class Run:
         """Measure the averaged weights on val, and keep them if they are the best so far."""
         if self.accelerator.is_main_process:
             seconds = time.monotonic() - start
-            labels, logits = self.predict(self.val)
+            labels, logits = self.predict(FaceSet(self.val, self.faces, self.how))
             auc = float(roc_auc_score(labels, logits))
             generated = {record.sha256 for record in without_swaps(self.val)}
             chosen = np.array([record.sha256 in generated for record in self.val])
             auc_generated = float(roc_auc_score(labels[chosen], logits[chosen]))
-            better = auc_generated > self.at["best_auc"]
+            judged, share, on_blends = auc_generated, self.recipe.blend_share, {}
+            if share:  # each kind of fake counts as it does in training
+                on_blends["val_auc_blended"] = self.judge_blends(logits[labels == 0])
+                judged = (1 - share) * judged + share * on_blends["val_auc_blended"]
+            better = judged > self.at["best_auc"]
             if better:
                 self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
             self.at["stale"] = 0 if better else self.at["stale"] + 1
-            self.at["best_auc"] = max(auc_generated, self.at["best_auc"])
+            self.at["best_auc"] = max(judged, self.at["best_auc"])
             self.note(
                 phase=phase, epoch=self.at["epoch"], loss=loss, val_auc=auc,
-                val_auc_without_swaps=auc_generated, lr=lr, seconds=seconds,
+                val_auc_without_swaps=auc_generated, lr=lr, seconds=seconds, **on_blends,
             )  # fmt: skip
         if self.accelerator.num_processes > 1:
             self.at, self.best = broadcast_object_list([self.at, self.best])
 
+    def judge_blends(self, clean: Array) -> float:
+        """AUC of the self-blended photographs of val against the clean ones' logits (N,)."""
+        photographs = [record for record in self.val if record.label == 0]
+        seed = (0,)  # the same blends for every run
+        blends = FaceSet(photographs, self.faces, self.how, UNCHANGED, seed, blend=1.0)
+        labels, blended = self.predict(blends)
+        truth = np.concatenate([np.zeros(len(clean)), labels])
+        return float(roc_auc_score(truth, np.concatenate([clean, blended])))
+
     @torch.no_grad()
-    def predict(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-        """Labels and logits (N,) of the averaged weights, on clean faces."""
+    def predict(self, faces: FaceSet) -> tuple[Array, Array]:
+        """Labels and logits (N,) of the averaged weights."""
         self.average.eval()
         labels, logits = [], []
-        for x, y in loader(FaceSet(records, self.faces, self.how), self.recipe.batch, self.workers):
+        for face in loader(faces, self.recipe.batch, self.workers):
             with self.precision():
-                logits.append(self.average(x.to(self.device)).float().flatten().cpu().numpy())
-            labels.append(y.numpy())
+                logits.append(self.average(face.x.to(self.device)).float().flatten().cpu().numpy())
+            labels.append(face.label.numpy())
         return np.concatenate(labels), np.concatenate(logits)
 
     def draw(self, count: int, phase: int, epoch: int) -> FaceSet:
@@ -389,12 +407,17 @@ def limited(records: list[Record], limit: int | None, seed: int) -> list[Record]
 
 
 def mix(
-    x: torch.Tensor, y: torch.Tensor, alpha: float, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each picture and label of a batch mixed with another's, by one draw of Beta(alpha, alpha)."""
+    batch: Sequence[torch.Tensor], alpha: float, rng: np.random.Generator
+) -> list[torch.Tensor]:
+    """Each picture of a batch, and what is known of it, mixed with another's.
+
+    Args:
+        batch: pictures and labels, of the same length N.
+        alpha: the share is one draw of Beta(alpha, alpha).
+    """
     ratio = float(rng.beta(alpha, alpha))
-    other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-    return ratio * x + (1 - ratio) * x[other], ratio * y + (1 - ratio) * y[other]
+    order = torch.from_numpy(rng.permutation(len(batch[0])))
+    return [ratio * part + (1 - ratio) * part[order.to(part.device)] for part in batch]
 
 
 def _factor(progress: float) -> float:

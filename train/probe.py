@@ -77,7 +77,7 @@ class Probe:
             run = quick or (lambda x: self.network(x).numpy())
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
             bar = tqdm(batches, total=-(-len(missing) // BATCH), desc="frozen features")
-            rows = np.concatenate([run(x) for x, _ in bar])
+            rows = np.concatenate([run(face.x) for face in bar])
             self.known |= dict(zip((r.sha256 for r in missing), rows))
             self.path.parent.mkdir(exist_ok=True)
             part = self.path.with_suffix(".part.npz")

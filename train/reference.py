@@ -34,8 +34,8 @@ def features(
     found = [record for record in records if record.sha256 in faces]
     batches = loader(FaceSet(found, faces, model.preprocessing), 64, workers)
     out = [
-        model.forward(x.to(model.device))[1]
-        for x, _ in tqdm(batches, total=-(-len(found) // 64), desc=model.name)
+        model.forward(face.x.to(model.device))[1]
+        for face in tqdm(batches, total=-(-len(found) // 64), desc=model.name)
     ]
     return np.concatenate(out), np.array([record.label for record in found])
 

@@ -189,7 +189,7 @@ def predict(
     logits = quick_logits(model, len(found))
     batches = loader(FaceSet(found, faces, model.preprocessing), BATCH, workers)
     bar = tqdm(batches, total=-(-len(found) // BATCH), desc=model.name)
-    return found, np.concatenate([logits(x) for x, _ in bar])
+    return found, np.concatenate([logits(face.x) for face in bar])
 
 
 def quick_logits(model: Model, pictures: int) -> Logits:

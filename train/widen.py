@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     how = Preprocessing(args.size, 0.3, backbone.mean, backbone.std)
     found = [record for record in records if record.sha256 in faces]
-    x = next(iter(loader(FaceSet(found, faces, how), len(found), 2)))[0]
+    x = next(iter(loader(FaceSet(found, faces, how), len(found), 2))).x
     large = widen(small, x)
     with torch.no_grad():
         before, after = small(x).flatten(), large(x).flatten()

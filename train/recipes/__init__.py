@@ -51,6 +51,7 @@ class Recipe:
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
+        local: weight of the loss at each place of the last map; see `train.places`.
         teaching: share of the loss that a teacher sets, where the run has one; see `train.distil`.
         seed: of everything.
     """
@@ -74,6 +75,7 @@ class Recipe:
     by_family: bool = False
     mixup: float = 0.0
     patience: int = 5
+    local: float = 0.0
     teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
