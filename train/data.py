@@ -27,7 +27,7 @@ from .resample import resample
 from .sources import Record, SourceError
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
-_GRID = 28  # side of what is known of the place; the last maps' sides, 4 and 7, divide it
+_GRID = 28  # side of what is known of the place: some cells for each place of the last map
 # How much of a picture of each kind was made; of a swap or an edit nobody says where it is.
 _MADE = {"photo": 0.0, "generated": 1.0}
 

@@ -37,8 +37,8 @@ def local_loss(logits: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
     Args:
         logits: (N, H, W).
-        where: the share of each place that was made, (N, G, G) with G a multiple of H and W;
-            NaN if not known.
+        where: the share of each place that was made, (N, G, G), G at least H and W; a picture of
+            NaN if nothing is known of it.
     """
     target = adaptive_avg_pool2d(where, list(logits.shape[1:]))
     known = ~target.isnan()

@@ -3,14 +3,14 @@
 A quarter of the fakes are self-blended photographs, and each place of the last map has a loss.
 """
 
-from . import Phase, Recipe
+import dataclasses
 
-RECIPE = Recipe(
-    backbone="mobilenetv2_100",
-    size=224,
-    samples=6000,
+from . import Phase
+from .pool_mobilenetv2_100_settled import RECIPE as SETTLED
+
+RECIPE = dataclasses.replace(
+    SETTLED,
     phases=(Phase("all layers", stages=5, epochs=11, lr=4e-4),),
-    ema=0.998,
     patience=11,
     blend_share=0.25,
     local=0.5,
