@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -331,6 +332,39 @@ def test_a_teacher_must_see_the_same_tensor():
     other = dataclasses.replace(BACKBONES["resnet18"], mean=(0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="same tensor"):
         Teacher(build("resnet18"), other, student, BACKBONES["resnet18"], 64)
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("has", "quick"), [({"avx512_bf16": True}, True), ({"avx512_bf16": False, "avx2": True}, False)]
+)
+def test_a_cpu_without_bfloat16_is_not_made_to_emulate_it(pool, tmp_path, monkeypatch, has, quick):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    with make_run(pool, tmp_path / "run").precision():
+        made = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert made.dtype == (torch.bfloat16 if quick else torch.float32)
+
+
+def test_a_training_process_keeps_the_memory_it_frees():
+    """A block asked for a second time has no page that must be mapped anew."""
+    script = """
+import json, resource
+from train.memory import keep_freed
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(1 << 28)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(json.dumps([faults(), faults(), keep_freed(), faults(), faults()]))
+"""
+    root = Path(__file__).resolve().parent.parent
+    said = subprocess.check_output([sys.executable, "-c", script], cwd=root)
+    _, before, told, _, after = json.loads(said)
+    if not told:
+        pytest.skip("this C library cannot be told")
+    assert before > 1000
+    assert after < 10
 
 
 # -- several processes ----------------------------------------------------------------------------

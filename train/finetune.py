@@ -43,6 +43,7 @@ from fakeface.types import CheckpointMismatch
 from .augment import UNCHANGED
 from .data import Face, Faces, FaceSet, chances, draw, find_faces, loader, only
 from .distil import Teacher, shrink
+from .memory import keep_freed
 from .metrics import Array
 from .places import Everywhere, local_loss
 from .recipes import Phase, Recipe
@@ -395,7 +396,14 @@ class Run:
 
     def precision(self) -> torch.autocast:
         """bfloat16 where it is quick; parameters stay in full precision."""
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=quick_bfloat16(self.device))
+
+
+def quick_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16; a CPU that emulates it is ten times slower."""
+    if device.type != "cpu":
+        return True
+    return any(has for what, has in torch.cpu.get_capabilities().items() if "bf16" in what)
 
 
 def limited(records: list[Record], limit: int | None, seed: int) -> list[Record]:
@@ -519,6 +527,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
+    keep_freed()
     recipe = load_recipe(args.recipe)
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)

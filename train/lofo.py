@@ -31,6 +31,7 @@ from fakeface.faces import open_detector
 from .data import Faces, find_faces
 from .evaluate import FLAGGED, SEED, load_run
 from .finetune import Run, initialise, load_recipe
+from .memory import keep_freed
 from .metrics import Array, auc_interval, wilson
 from .probe import Probe, add_probe_arguments
 from .recipes import Recipe, changed
@@ -157,6 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     if (args.recipe is None) == (args.probe is None):
         parser.error("give a recipe, or --probe and initial weights")
 
+    keep_freed()
     records = read_data(args)
     detector = open_detector(args.detector)
     cache = Path("runs") / f"faces-{detector.name}.json"
