@@ -152,10 +152,12 @@ def test_a_probe_goes_on_where_it_stood(pool, weights):
     path = Path("checkpoints/lofo/probe-mobilenetv2_100.json")
     first = read_json(path)
     assert set(first["families"]) == {"flux", "lfw"}
+    assert first["command"].endswith(" --data SPEC --families flux lfw")
     assert first["families"]["flux"]["auc"]["value"] > 0.5
     lofo.main([*command, "--families", "sunset"])
     second = read_json(path)
     assert set(second["families"]) == {"flux", "lfw", "sunset"}
+    assert second["command"].endswith(" --data SPEC --families flux lfw sunset")
     assert second["families"]["flux"] == first["families"]["flux"]
     assert second["summary"]["flagged_worst"]["family"] == "sunset"
 

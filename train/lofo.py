@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         strength = probe.choose_strength([r for r in usable if r.split == "train"], val)
         train = by_probe(probe, strength)
         title, what = probe.title, {"strength": strength, "weights": args.probe.name}
-        command = f"--probe {args.probe.name} --backbone {args.backbone}"
+        asked = f"--probe {args.probe.name} --backbone {args.backbone}"
     else:
         try:
             recipe = changed(load_recipe(args.recipe), args.set)
@@ -183,10 +183,9 @@ def main(argv: list[str] | None = None) -> None:
         train = by_recipe(recipe, faces, Path("runs") / "lofo" / name, args.init, args.device)
         title = f"{BACKBONES[recipe.backbone].title}, {args.recipe}"
         what = {"recipe": dataclasses.asdict(recipe), "init": init.name, "changes": args.set}
-        command = f"{args.recipe} --init {init.name}"
-        command += f" --set {shlex.join(args.set)}" if args.set else ""
+        asked = f"{args.recipe} --init {init.name}"
+        asked += f" --set {shlex.join(args.set)}" if args.set else ""
     head = {
-        "command": f"python -m train.lofo {command} --data SPEC",
         "title": title,
         "data": fingerprint(wanted),
         "detector": detector.name,
@@ -196,11 +195,14 @@ def main(argv: list[str] | None = None) -> None:
     path = Path("checkpoints") / "lofo" / f"{name}.json"
     kept = read_json(path)
     done = kept.get("families", {}) if all(kept.get(k) == v for k, v in head.items()) else {}
-    for label, family in families(usable):
+    everything = families(usable)
+    for label, family in everything:
         if family in done or (args.families and family not in args.families):
             continue
         done[family] = leave_out(usable, label, family, train)
-        write_json(path, {**head, "families": done, "summary": summary(done)})
+        some = f" --families {' '.join(done)}" if len(done) < len(everything) else ""
+        command = f"python -m train.lofo {asked} --data SPEC{some}"
+        write_json(path, {"command": command, **head, "families": done, "summary": summary(done)})
         print(family, done[family], flush=True)
 
 
