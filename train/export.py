@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> None:
                 f"{', '.join(run['families_of_fakes']).replace('_', ' ')}."
             ),
             "calibration": {
-                "command": f"python -m train.export {args.recipe} --data MANIFEST",
+                "command": f"python -m train.export {args.recipe} --data MANIFEST"
+                + (f" --run {args.run}" if args.run else ""),
                 "data": "photographs, and generated and edited faces of the val split",
                 "photographs_flagged": FLAGGED,
                 "fakes_called_real": MISSED,
