@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,7 @@ def test_the_card_tells_what_was_measured(model):
         auc = card.metrics["sets"][name]["auc"]
         assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
     assert card.metrics["command"].startswith(f"python -m train.evaluate {model.name} ")
-    assert card.training["command"].startswith("python -m train.finetune ")
+    assert re.match(r"python -m train\.(finetune|average) ", card.training["command"])
     assert len(card.training["data"]) == 16
     assert card.licence and card.terms
 
