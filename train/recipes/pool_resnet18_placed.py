@@ -3,11 +3,13 @@
 As in `pool_mobilenetv2_100_placed`, some fakes are self-blended, and each place has a loss.
 """
 
-from . import Phase, Recipe
+import dataclasses
 
-RECIPE = Recipe(
-    backbone="resnet18",
-    size=192,
+from . import Phase
+from .pool_resnet18_taught import RECIPE as TAUGHT
+
+RECIPE = dataclasses.replace(
+    TAUGHT,
     phases=(Phase("all layers", stages=5, epochs=4, lr=4e-4),),
     ema=0.998,
     blend_share=0.25,
