@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -11,46 +12,67 @@ import safetensors.torch
 import torch
 
 from fakeface.backbones import build
-from fakeface.types import CheckpointMismatch
-from tests.pools import TINY
+from fakeface.types import Box, CheckpointMismatch, Face
+from tests.pools import TINY, tiny_pool
 from train import average
+
+
+class Middle:
+    """A detector that finds a face in the middle."""
+
+    name = "yunet"
+
+    def detect(self, image):
+        return (Face(Box(10, 10, 40, 40)),)
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch) -> Path:
+    """A pool of forty pictures, in the folder we work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(average, "open_detector", lambda name: Middle())
+    return tiny_pool(tmp_path)
 
 
 def run(folder: Path, seed: int, **changes: object) -> dict[str, torch.Tensor]:
     """A finished run, or what is read of it."""
     torch.manual_seed(seed)
     recipe = dataclasses.replace(TINY, **changes)  # type: ignore[arg-type]
-    state = {
-        k: torch.rand_like(v.float()).to(v.dtype) for k, v in build("resnet18").state_dict().items()
-    }
+    state = build(recipe.backbone).state_dict()
+    state["classifier.weight"] = torch.randn(1, 1280)
+    state["bn1.num_batches_tracked"] += seed
     folder.mkdir()
     safetensors.torch.save_file(state, folder / "best.safetensors")
     about = {"command": f"train {seed}", "recipe": dataclasses.asdict(recipe), "after": None}
     (folder / "run.json").write_text(json.dumps(about))
-    (folder / "log.csv").write_text(f"phase\n{seed}\n")
+    columns = "phase,epoch,loss,val_auc,val_auc_without_swaps,lr,seconds"
+    (folder / "log.csv").write_text(f"{columns}\nall layers,{seed},1,0.5,0.5,1,1\n")
     return state
 
 
-def test_the_mean_lies_between_and_says_where_it_came_from(tmp_path):
+def test_the_mean_lies_between_and_says_where_it_came_from(pool, tmp_path):
     first, second = run(tmp_path / "a", 1), run(tmp_path / "b", 2)
     out = tmp_path / "mean"
-    average.main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)])
+    average.main([str(tmp_path / "a"), str(tmp_path / "b"), "--data", str(pool), "--out", str(out)])
     found = safetensors.torch.load_file(out / "best.safetensors")
-    weight, counter = "conv1.weight", "bn1.num_batches_tracked"
+    weight, counter = "conv_stem.weight", "bn1.num_batches_tracked"
     assert torch.allclose(found[weight], (first[weight] + second[weight]) / 2)
     assert torch.equal(found[counter], second[counter])
     assert found.keys() == second.keys()
     about = json.loads((out / "run.json").read_text())
-    assert about["command"].endswith(f"{tmp_path / 'a'} {tmp_path / 'b'} --out {out}")
+    data = f"{tmp_path.name}/manifest.csv"
+    assert about["command"].endswith(f"a {tmp_path / 'b'} --data {data} --out {out}")
     assert about["after"]["command"] == "train 2"
-    assert (out / "log.csv").read_text() == "phase\n2\n"
+    last, mean = csv.DictReader((out / "log.csv").read_text().splitlines())
+    assert last["epoch"] == "2" and mean["phase"] == "mean of the weights"
+    assert 0 <= float(mean["val_auc"]) <= 1 and mean["val_auc"] != "0.5"
 
 
-def test_runs_of_two_kinds_are_refused(tmp_path, capsys):
+def test_runs_of_two_kinds_are_refused(pool, tmp_path, capsys):
     run(tmp_path / "a", 1)
     run(tmp_path / "b", 2, size=64)
     with pytest.raises(SystemExit):
-        average.main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "mean")])
+        average.main(["a", "b", "--data", str(pool), "--out", "mean"])
     assert "look at faces in different ways" in capsys.readouterr().err
     assert not (tmp_path / "mean").exists()
 

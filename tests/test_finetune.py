@@ -30,7 +30,7 @@ from train.augment import UNCHANGED, augment, move
 from train.blend import self_blend
 from train.data import FaceSet, chances, draw
 from train.distil import Teacher, shrink
-from train.places import Everywhere, local_loss
+from train.places import Everywhere, local_loss, window
 from train.recipes import changed
 from train.resample import resample
 from train.schedule import open_stages, parameter_groups
@@ -199,6 +199,31 @@ def test_the_local_loss_asks_only_what_is_known():
     assert right == pytest.approx(np.log1p(np.exp(-4)), rel=1e-4)
     assert wrong == pytest.approx(4 + right, rel=1e-4)
     assert local_loss(logits, torch.stack([unknown, unknown])) == 0
+
+
+def test_a_window_shows_a_part_of_the_pictures_and_of_what_is_known_of_them():
+    # The first channel tells the place of each pixel, as `where` does in a grid of its own.
+    place = torch.arange(36.0).view(6, 6) / 36
+    x = place.repeat_interleave(32, 0).repeat_interleave(32, 1).expand(2, 3, 192, 192)
+    where = torch.stack([place, torch.full((6, 6), torch.nan)]).repeat_interleave(5, 1)
+    corners = set()
+    for seed in range(40):
+        part, known = window(x, where.repeat_interleave(5, 2), 128, np.random.default_rng(seed))
+        assert part.shape == (2, 3, 128, 128) and known.shape == (2, 4, 4)
+        assert torch.allclose(part[0, 0, ::32, ::32], known[0])
+        assert known[1].isnan().all()
+        corners.add(round(36 * float(known[0, 0, 0])))
+    assert corners == {0, 1, 2, 6, 7, 8, 12, 13, 14}
+
+
+def test_a_step_sees_the_window_alone(pool, tmp_path):
+    run = make_run(pool, tmp_path, dataclasses.replace(TINY, size=96, window=64, local=0.5))
+    seen: list[torch.Size] = []
+    network = Everywhere(run.model)
+    network.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1)
+    assert run.step(network, run.batches(1, 0), optimizer, 0) > 0
+    assert [shape[1:] for shape in seen] == [(3, 64, 64)]
 
 
 def test_a_run_with_blends_is_judged_on_blends_too(pool, tmp_path):

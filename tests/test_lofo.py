@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from train import finetune, lofo, probe
 from train.lofo import families, leave_out, summary
 from train.recipes import Phase, Recipe
 from train.sources import SourceError, read_manifest
-from train.store import read_json
+from train.store import read_json, write_json
 
 # family -> label, kind, and how red its pictures are
 FAMILIES = {
@@ -196,11 +197,16 @@ def test_a_recipe_is_trained_without_a_family_and_resumes(pool, monkeypatch):
     lofo.main([*command, "--families", "gan"])
     folder = Path("runs/lofo/tiny/gan")
     assert (folder / "best.safetensors").exists()
-    first = read_json(Path("checkpoints/lofo/tiny.json"))
+    path = Path("checkpoints/lofo/tiny.json")
+    first = read_json(path)
     assert 0 <= first["families"]["gan"]["auc"]["value"] <= 1
     assert first["training"]["recipe"]["size"] == 32
 
-    # A family that is done is not trained again, nor one whose weights are there.
+    # A family that is done is not trained again, nor one whose weights are there; a field that
+    # recipes had not yet when it was measured is no reason to.
+    before = read_json(path)
+    del before["training"]["recipe"]["window"]
+    write_json(path, before)
     monkeypatch.setattr(finetune.Run, "fit", lambda self: pytest.fail("trained again"))
     lofo.main([*command, "--families", "gan"])
     Path("checkpoints/lofo/tiny.json").unlink()
@@ -232,6 +238,13 @@ def test_a_run_learns_from_some_sources_alone(pool, monkeypatch):
     assert about["pictures"] == 16 and about["photographs"] == 8
     assert about["command"].endswith("--only clips")
     assert Path("runs/clips/best.safetensors").exists()
+
+
+def test_a_teacher_and_a_window_exclude_each_other(pool, monkeypatch, capsys):
+    monkeypatch.setattr(finetune, "load_recipe", lambda name: replace(TINY, window=32))
+    with pytest.raises(SystemExit):
+        finetune.main(["tiny", "--data", str(pool), "--teacher", "runs/older"])
+    assert "set the recipe's window to 0" in capsys.readouterr().err
 
 
 def test_the_logit_of_a_probe_is_that_of_its_probability(pool, weights):

@@ -1,22 +1,36 @@
-"""The mean of the weights of finished runs: `python -m train.average RUN RUN ... --out RUN`.
+"""The mean of the weights of runs: `python -m train.average RUN RUN ... --data SPEC --out RUN`.
 
 Of runs of which one went on from the other, the mean often holds better than either on pictures
 unlike those trained on (Wortsman et al., "Robust Fine-Tuning of Zero-Shot Models", CVPR 2022, and
-"Model Soups", ICML 2022). It costs no training, and nothing at inference.
+"Model Soups", ICML 2022). It costs no training, and nothing at inference. Whether it does so is
+measured on val, as each epoch of a run is.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
+import math
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from accelerate import Accelerator
 
+from fakeface.faces import open_detector
 from fakeface.types import CheckpointMismatch
+
+from .data import find_faces
+from .finetune import Run
+from .recipes import Recipe
+from .sources import add_data_arguments, read_data, short
+
+# What of a recipe decides how a network is judged.
+_JUDGED = ("backbone", "size", "margin", "batch", "blend_share")
 
 
 def average(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -41,8 +55,11 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+", help="folders; the last one's recipe is told")
+    add_data_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="the folder of the mean")
+    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
     args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     weights = [safetensors.torch.load_file(run / "best.safetensors") for run in args.runs]
     told = [json.loads((run / "run.json").read_text()) for run in args.runs]
@@ -53,10 +70,20 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(mean, args.out / "best.safetensors")
     names = " ".join(str(run) for run in args.runs)
-    command = f"python -m train.average {names} --out {args.out}"
+    data = " ".join(short(spec) for spec in args.data)
+    command = f"python -m train.average {names} --data {data} --out {args.out}"
     about = {**told[-1], "command": command, "after": told[-1]}
     (args.out / "run.json").write_text(json.dumps(about, indent=2))
     shutil.copyfile(args.runs[-1] / "log.csv", args.out / "log.csv")
+
+    records = [record for record in read_data(args) if record.split == "val"]
+    detector = open_detector(args.detector)
+    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    recipe = Recipe(phases=(), **{name: about["recipe"][name] for name in _JUDGED})
+    run = Run(recipe, records, faces, args.out, 2, Accelerator(), math.inf)
+    run.average.load_state_dict(mean)
+    run.judge("mean of the weights", math.nan, 0.0, time.monotonic())
+    run.close()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from .data import Face, Faces, FaceSet, chances, draw, find_faces, loader, only
 from .distil import Teacher, shrink
 from .memory import keep_freed
 from .metrics import Array
-from .places import Everywhere, local_loss
+from .places import Everywhere, local_loss, window
 from .recipes import Phase, Recipe
 from .records import without_swaps
 from .schedule import open_stages, parameter_groups
@@ -309,8 +309,11 @@ class Run:
             y, where = (t * (1 - 2 * recipe.smoothing) + recipe.smoothing for t in (y, where))
             if recipe.mixup:
                 x, y, where = mix((x, y, where), recipe.mixup, rng)
+            seen = shrink(x, recipe.size)
+            if recipe.window:
+                seen, where = window(seen, where, recipe.window, rng)
             with self.precision():
-                logits, places = network(shrink(x, recipe.size))
+                logits, places = network(seen)
                 loss = binary_cross_entropy_with_logits(logits, y)
                 if recipe.local:
                     loss = (loss + recipe.local * local_loss(places, where)) / (1 + recipe.local)
@@ -529,6 +532,8 @@ def main(argv: list[str] | None = None) -> None:
 
     keep_freed()
     recipe = load_recipe(args.recipe)
+    if args.teacher and recipe.window:
+        parser.error("a teacher looks at whole pictures; set the recipe's window to 0")
     folder = args.run or Path("runs") / args.recipe
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)

@@ -34,7 +34,7 @@ from .finetune import Run, initialise, load_recipe
 from .memory import keep_freed
 from .metrics import Array, auc_interval, wilson
 from .probe import Probe, add_probe_arguments
-from .recipes import Recipe, changed
+from .recipes import Recipe, changed, complete
 from .records import without_swaps
 from .scores import predict
 from .sets import choose
@@ -194,6 +194,8 @@ def main(argv: list[str] | None = None) -> None:
     head = json.loads(json.dumps(rounded(head)))  # as it comes back from the file
     path = Path("checkpoints") / "lofo" / f"{name}.json"
     kept = read_json(path)
+    if "recipe" in kept.get("training", {}):
+        kept["training"]["recipe"] = complete(kept["training"]["recipe"])
     done = kept.get("families", {}) if all(kept.get(k) == v for k, v in head.items()) else {}
     everything = families(usable)
     for label, family in everything:

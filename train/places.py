@@ -5,14 +5,17 @@ self-blended face the mask says which were changed: dozens of labels a picture, 
 Networks that judge patches carry over to other generators (Chai et al., "What Makes Fake Images
 Detectable? Understanding Properties that Generalize", ECCV 2020), and those that must show the
 blended region to other swaps (Li et al., "Face X-ray for More General Face Forgery Detection",
-CVPR 2020).
+CVPR 2020). Where each place counts, a part of a picture is enough to learn from, and costs less.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
+
+STRIDE = 32  # pixels of the input a place of the last map, in every backbone
 
 
 class Everywhere(nn.Module):
@@ -45,3 +48,24 @@ def local_loss(logits: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     if not known.any():
         return 0 * logits.sum()
     return binary_cross_entropy_with_logits(logits[known], target[known])
+
+
+def window(
+    x: torch.Tensor, where: torch.Tensor, side: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same random part of each picture of a batch, as sharp as the whole.
+
+    Args:
+        x: (N, 3, S, S).
+        where: what is known of their places, (N, G, G), G at least S / 32; see `local_loss`.
+        side: of the part, in pixels; like S a multiple of 32, the stride of all backbones.
+        rng: chooses the part.
+
+    Returns:
+        The parts (N, 3, side, side) and what is known of their places (N, side / 32, side / 32).
+    """
+    places, kept = x.shape[-1] // STRIDE, side // STRIDE
+    top, left = rng.integers(places - kept + 1, size=2)
+    known = adaptive_avg_pool2d(where, places)[:, top : top + kept, left : left + kept]
+    top, left = top * STRIDE, left * STRIDE
+    return x[..., top : top + side, left : left + side], known

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..augment import Augmentation
 
@@ -51,6 +52,8 @@ class Recipe:
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
+        window: side of the random part of the input that a step sees, a multiple of 32; 0 for all
+            of it. See `train.places.window`; not with a teacher, who looks at the whole.
         local: weight of the loss at each place of the last map; see `train.places`.
         teaching: share of the loss that a teacher sets, where the run has one; see `train.distil`.
         seed: of everything.
@@ -75,10 +78,16 @@ class Recipe:
     by_family: bool = False
     mixup: float = 0.0
     patience: int = 5
+    window: int = 0
     local: float = 0.0
     teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def complete(written: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as it was once written down, with every field that came later at its default."""
+    return {**dataclasses.asdict(Recipe(backbone="", phases=())), **written}
 
 
 def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
