@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(seen) > 1:
         parser.error("these runs look at faces in different ways; average runs of one kind")
     mean = average(weights)
+    records = [record for record in read_data(args) if record.split == "val"]
     args.out.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(mean, args.out / "best.safetensors")
     names = " ".join(str(run) for run in args.runs)
@@ -76,7 +77,6 @@ def main(argv: list[str] | None = None) -> None:
     (args.out / "run.json").write_text(json.dumps(about, indent=2))
     shutil.copyfile(args.runs[-1] / "log.csv", args.out / "log.csv")
 
-    records = [record for record in read_data(args) if record.split == "val"]
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     recipe = Recipe(phases=(), **{name: about["recipe"][name] for name in _JUDGED})

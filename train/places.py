@@ -5,7 +5,7 @@ self-blended face the mask says which were changed: dozens of labels a picture, 
 Networks that judge patches carry over to other generators (Chai et al., "What Makes Fake Images
 Detectable? Understanding Properties that Generalize", ECCV 2020), and those that must show the
 blended region to other swaps (Li et al., "Face X-ray for More General Face Forgery Detection",
-CVPR 2020). Where each place counts, a part of a picture is enough to learn from, and costs less.
+CVPR 2020). Where each place counts, a part of a picture can be learnt from too, at less cost.
 """
 
 from __future__ import annotations
