@@ -12,25 +12,16 @@ import safetensors.torch
 import torch
 
 from fakeface.backbones import build
-from fakeface.types import Box, CheckpointMismatch, Face
-from tests.pools import TINY, tiny_pool
+from fakeface.types import CheckpointMismatch
+from tests.pools import TINY, Whole, tiny_pool
 from train import average
-
-
-class Middle:
-    """A detector that finds a face in the middle."""
-
-    name = "yunet"
-
-    def detect(self, image):
-        return (Face(Box(10, 10, 40, 40)),)
 
 
 @pytest.fixture
 def pool(tmp_path, monkeypatch) -> Path:
     """A pool of forty pictures, in the folder we work in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(average, "open_detector", lambda name: Middle())
+    monkeypatch.setattr(average, "open_detector", lambda name: Whole())
     return tiny_pool(tmp_path)
 
 

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from fakeface import checkpoints
-from fakeface.types import Box, Face
+from fakeface.types import Box
 from tests.conftest import random_network
+from tests.pools import Whole
 from train import export
 from train.metrics import expected_calibration_error, fit_temperature
 from train.recipes import Phase, Recipe
@@ -23,13 +24,6 @@ from train.scores import predict
 from train.sources import read_manifest
 
 TINY = Recipe(backbone="mobilenetv2_100", size=32, phases=(Phase("last stage", 1, 1, 1e-3),))
-
-
-class Whole:
-    name = "yunet"
-
-    def detect(self, image):
-        return (Face(Box(0, 0, image.shape[1], image.shape[0])),)
 
 
 def test_the_head_moves_by_what_half_precision_can_hold():

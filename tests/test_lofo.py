@@ -14,8 +14,9 @@ from PIL import Image
 from scipy.special import expit
 
 from fakeface.backbones import build
-from fakeface.types import Box, Face
+from fakeface.types import Box
 from tests.conftest import random_network
+from tests.pools import Whole
 from train import finetune, lofo, probe
 from train.lofo import families, leave_out, summary
 from train.recipes import Phase, Recipe
@@ -27,15 +28,6 @@ FAMILIES = {
     "ffhq": (0, "photo", 0), "lfw": (0, "photo", 0), "sunset": (0, "photo", 150),
     "gan": (1, "generated", 150), "flux": (1, "generated", 140), "face_swap": (1, "swap", 70),
 }  # fmt: skip
-
-
-class Whole:
-    """Every picture is a face."""
-
-    name = "yunet"
-
-    def detect(self, image):
-        return (Face(Box(0, 0, image.shape[1], image.shape[0])),)
 
 
 @pytest.fixture
