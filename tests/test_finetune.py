@@ -214,6 +214,9 @@ def test_a_window_shows_a_part_of_the_pictures_and_of_what_is_known_of_them():
         assert known[1].isnan().all()
         corners.add(round(36 * float(known[0, 0, 0])))
     assert corners == {0, 1, 2, 6, 7, 8, 12, 13, 14}
+    for side in (100, 224):
+        with pytest.raises(ValueError, match="multiples of 32"):
+            window(x, where, side, np.random.default_rng(0))
 
 
 def test_a_step_sees_the_window_alone(pool, tmp_path):

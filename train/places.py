@@ -63,7 +63,15 @@ def window(
 
     Returns:
         The parts (N, 3, side, side) and what is known of their places (N, side / 32, side / 32).
+
+    Raises:
+        ValueError: there is no such part, or it would cut places in two.
     """
+    if side % STRIDE or x.shape[-1] % STRIDE or not 0 < side <= x.shape[-1]:
+        raise ValueError(
+            f"A window of {side} pixels does not fit a picture of {x.shape[-1]}; both must be "
+            f"multiples of {STRIDE}, and the window no larger."
+        )
     places, kept = x.shape[-1] // STRIDE, side // STRIDE
     top, left = rng.integers(places - kept + 1, size=2)
     known = adaptive_avg_pool2d(where, places)[:, top : top + kept, left : left + kept]
