@@ -18,6 +18,7 @@ from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole
 from train import finetune, lofo, probe
+from train.finetune import Run
 from train.lofo import families, leave_out, summary
 from train.recipes import Phase, Recipe
 from train.sources import SourceError, read_manifest
@@ -61,6 +62,11 @@ def pool(tmp_path, monkeypatch) -> Path:
 def test_families_fakes_first(pool):
     names = [family for _, family in families(read_manifest(pool))]
     assert names == ["face_swap", "flux", "gan", "ffhq", "lfw", "sunset"]
+
+
+def test_what_is_not_tested_is_not_left_out(pool):
+    records = [r for r in read_manifest(pool) if (r.family, r.split) != ("gan", "test")]
+    assert (1, "gan") not in families(records)
 
 
 def redness(pool: Path):
@@ -218,6 +224,37 @@ def test_an_idea_is_kept_beside_the_recipe(pool, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         lofo.main([*command, "--set", "mixup"])
     assert "'mixup' sets nothing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        lofo.main([*command, "--families", "gans"])
+    assert "no family gans" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_further_data_are_an_idea_of_their_own(pool, tmp_path, monkeypatch):
+    """They are learnt from whatever is left out, and never measured."""
+    further = tmp_path / "made" / "manifest.csv"
+    further.parent.mkdir()
+    Image.fromarray(np.full((48, 48, 3), 200, np.uint8)).save(further.parent / "a.png")
+    sha256 = hashlib.sha256((further.parent / "a.png").read_bytes()).hexdigest()
+    further.write_text(
+        "file,label,split,kind,family,source,group,sha256\n"
+        f"a.png,fake,train,generated,made,made,gan1.png,{sha256}\n"
+    )
+    learnt: list[set[str]] = []
+
+    def run(recipe, records, *others):
+        learnt.append({r.family for r in records})
+        return Run(recipe, records, *others)
+
+    monkeypatch.setattr(lofo, "load_recipe", lambda name: TINY)
+    monkeypatch.setattr(lofo, "Run", run)
+    command = ["tiny", "--data", str(pool), "--init", "random", "--device", "cpu"]
+    lofo.main([*command, "--families", "gan", "--also", str(further)])
+    assert learnt == [{"made", *FAMILIES} - {"gan"}]
+    found = read_json(Path("checkpoints/lofo/tiny+also=made-manifest.csv.json"))
+    assert set(found["families"]) == {"gan"}
+    assert found["training"]["changes"] == ["also=made/manifest.csv"]
+    assert " --also made/manifest.csv --data SPEC" in found["command"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ measured on its test pictures: for fakes, the AUC against the test photographs; 
 share flagged at the threshold that flags 2 % of the known ones on val. Families that are done are
 kept in checkpoints/lofo/RECIPE.json, and a run that was killed goes on where it stood. With --probe
 WEIGHTS a linear probe of frozen features is trained in place of the recipe, which takes minutes.
-With --set FIELD=VALUE an idea is measured against the recipe without it.
+With --set FIELD=VALUE an idea is measured against the recipe without it, and with --also SPEC what
+further pictures bring.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from .recipes import Recipe, changed, complete
 from .records import without_swaps
 from .scores import predict
 from .sets import choose
-from .sources import Record, SourceError, add_data_arguments, fingerprint, read_data
+from .sources import Record, SourceError, add_data_arguments, fingerprint, read_data, short
 from .store import read_json, rounded, write_json
 
 # Trains on the records of train and val it is given; returns what scores others.
@@ -46,9 +47,9 @@ Train = Callable[[Sequence[Record], str], Callable[[Sequence[Record]], Array]]
 
 
 def families(records: Sequence[Record]) -> list[tuple[int, str]]:
-    """Label and name of every family that is trained on, fakes first."""
-    found = {(r.label, r.family) for r in records if r.split == "train"}
-    return sorted(found, key=lambda pair: (-pair[0], pair[1]))
+    """Label and name of every family that is trained on and tested, fakes first."""
+    parts = ({(r.label, r.family) for r in records if r.split == s} for s in ("train", "test"))
+    return sorted(set.intersection(*parts), key=lambda pair: (-pair[0], pair[1]))
 
 
 def leave_out(records: Sequence[Record], label: int, family: str, train: Train) -> dict[str, Any]:
@@ -152,13 +153,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe by this"
     )
+    parser.add_argument(
+        "--also", nargs="+", default=[], metavar="SPEC", help="further data, an idea of its own"
+    )
     parser.add_argument("--device", choices=("cpu",), help="default: the GPU where there is one")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if (args.recipe is None) == (args.probe is None):
         parser.error("give a recipe, or --probe and initial weights")
+    if args.probe and (args.set or args.also):
+        parser.error("--set and --also change a recipe; a probe has none")
 
     keep_freed()
+    args.data += args.also
     records = read_data(args)
     detector = open_detector(args.detector)
     cache = Path("runs") / f"faces-{detector.name}.json"
@@ -178,13 +185,15 @@ def main(argv: list[str] | None = None) -> None:
             recipe = changed(load_recipe(args.recipe), args.set)
         except ValueError as wrong:
             parser.error(str(wrong))
-        name = re.sub(r"[^\w.=+-]+", "-", "+".join([args.recipe, *args.set]))
+        changes = [*args.set, *(f"also={short(spec)}" for spec in args.also)]
+        name = re.sub(r"[^\w.=+-]+", "-", "+".join([args.recipe, *changes]))
         init = Path(args.init)
         train = by_recipe(recipe, faces, Path("runs") / "lofo" / name, args.init, args.device)
         title = f"{BACKBONES[recipe.backbone].title}, {args.recipe}"
-        what = {"recipe": dataclasses.asdict(recipe), "init": init.name, "changes": args.set}
+        what = {"recipe": dataclasses.asdict(recipe), "init": init.name, "changes": changes}
         asked = f"{args.recipe} --init {init.name}"
         asked += f" --set {shlex.join(args.set)}" if args.set else ""
+        asked += f" --also {' '.join(short(spec) for spec in args.also)}" if args.also else ""
     head = {
         "title": title,
         "data": fingerprint(wanted),
@@ -198,6 +207,8 @@ def main(argv: list[str] | None = None) -> None:
         kept["training"]["recipe"] = complete(kept["training"]["recipe"])
     done = kept.get("families", {}) if all(kept.get(k) == v for k, v in head.items()) else {}
     everything = families(usable)
+    for unknown in sorted(set(args.families or ()) - {family for _, family in everything}):
+        parser.error(f"no family {unknown} is both trained on and tested; see the manifest")
     for label, family in everything:
         if family in done or (args.families and family not in args.families):
             continue
