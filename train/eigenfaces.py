@@ -9,7 +9,6 @@ is counted in any result.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from fakeface.faces import open_detector
 from fakeface.preprocess import Preprocessing, face_tensor
 
 from .data import find_faces
-from .sources import read_manifest
+from .sources import read_manifest, write_manifest
 
 HOW = Preprocessing(128, 0.55, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 ALIGNED = ("ffhq_140k", "ffhq_1024", "celebahq_faceshq")  # their eyes lie in one place
@@ -87,10 +86,7 @@ def main(argv: list[str] | None = None) -> None:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }
         )
-    with (args.out / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_manifest(args.out / "manifest.csv", rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ photographs of train themselves. Generators upsample in different ways, and so d
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import io
 import itertools
@@ -29,7 +28,7 @@ from fakeface import images
 from fakeface.types import RGB
 
 from .memory import keep_freed
-from .sources import Record, add_data_arguments, read_data
+from .sources import Record, add_data_arguments, read_data, write_manifest
 
 WIDTHS = (16, 32, 64, 96)  # channels at the full size, a half, a quarter and an eighth of it
 LATENT = 12  # channels of the code, an eighth as wide and high as the picture
@@ -186,14 +185,16 @@ def encode_like(picture: RGB, original: bytes) -> bytes:
 
 
 def write(
-    network: Autoencoder, records: Sequence[Record], folder: Path, rng: np.random.Generator
+    network: Autoencoder,
+    photographs: Sequence[tuple[Record, RGB]],
+    folder: Path,
+    rng: np.random.Generator,
 ) -> list[dict[str, str]]:
     """Write a reconstruction of each photograph; returns the rows of their manifest."""
     rows = []
-    for record in tqdm(records, desc="reconstructions"):
+    for record, picture in tqdm(photographs, desc="reconstructions"):
         kind = str(rng.choice(UPSAMPLING))
-        data = record.read()
-        data = encode_like(reconstruct(network, images.decode(data), kind), data)
+        data = encode_like(reconstruct(network, picture, kind), record.read())
         sha256 = hashlib.sha256(data).hexdigest()
         path = folder / f"{sha256[:16]}.{'jpg' if data[:2] == _JPEG else 'png'}"
         path.write_bytes(data)
@@ -235,11 +236,8 @@ def main(argv: list[str] | None = None) -> None:
         )
     network = fit([picture for _, picture in large], args.steps, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = write(network, [record for record, _ in large], args.out, rng)
-    with (args.out / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = write(network, large, args.out, rng)
+    write_manifest(args.out / "manifest.csv", rows)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import csv
 import errno
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import kaggle140k, wilddeepfake
@@ -140,6 +140,14 @@ def read_manifest(path: Path) -> list[Record]:
         raise SourceError(f"{path} cannot be read ({error.strerror}); give a manifest.") from error
     except (KeyError, ValueError) as error:
         raise SourceError(f"{path} is no manifest ({error}); see train/README.md.") from error
+
+
+def write_manifest(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write what `read_manifest` reads: a row a picture, at least one, all of the same columns."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def short(spec: str) -> str:
