@@ -64,11 +64,13 @@ def test_a_title_tells_the_auc_where_there_is_one() -> None:
     plain = card("m")
     assert shelf.title(plain) == plain.title
     assert shelf.title(measured(sets={"val": {"auc": {"value": 0.9}}})) == plain.title
-    known = measured(sets={"test": {"auc": {"value": 0.97245}}})
+    known = measured(sets={"test": {"auc": {"value": 0.97245, "low": 0.9652}}})
     assert shelf.title(known) == f"{plain.title} · test AUC 0.972"
-    poor = measured(sets={"test": {"auc": {"value": 0.8}}})
+    poor = measured(sets={"test": {"auc": {"value": 0.8, "low": 0.78}}})
     assert shelf.title(poor) == f"{plain.title} · test AUC 0.800, weak"
-    assert shelf.weak(poor) and not shelf.weak(known) and not shelf.weak(plain)
+    lucky = measured(sets={"test": {"auc": {"value": 0.901, "low": 0.886}}})
+    assert shelf.weak(poor) and shelf.weak(lucky)
+    assert not shelf.weak(known) and not shelf.weak(plain)
 
 
 def test_all_that_was_measured_lies_beside_the_card(tmp_path: Path) -> None:
