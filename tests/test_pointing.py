@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import skimage.data
+import torch
 from PIL import Image
 
 from fakeface import checkpoints
@@ -86,13 +87,17 @@ def test_the_mask_lies_where_the_picture_changed(untrained, photograph):
 def test_a_map_of_the_change_points_at_it(untrained, photograph, monkeypatch):
     records, faces = photograph
     model = checkpoints.load("untrained", device="cpu")
-    seen = [region for *_, part in pointing.pairs(model, records, faces, 0) for region in part]
-    monkeypatch.setattr(
-        pointing, "grad_cam", lambda *_: np.array([region.astype(np.float32) for region in seen])
-    )
+    ((_, blended, regions),) = pointing.pairs(model, records, faces, 0)
+
+    def cam(_, batch, __):
+        changed = np.stack(regions).astype(np.float32)
+        return changed if torch.equal(batch, blended) else 1 - changed
+
+    monkeypatch.setattr(pointing, "grad_cam", cam)
     found = pointing.measure(model, records, faces)
     assert found["n"] == 3
     assert found["pointing"]["model"] == found["iou"]["model"] == 1.0
+    assert found["pointing"]["untouched"] == found["iou"]["untouched"] == 0.0
     assert found["iou"]["random"] < 0.6 and found["iou"]["centre"] < 1.0
     assert 0 <= found["auc"]["value"] <= 1
 
@@ -105,7 +110,7 @@ def test_the_command_writes_what_it_found(untrained, photograph, monkeypatch, tm
     monkeypatch.setattr(pointing, "find_faces", lambda *_: faces)
     pointing.main(["untrained", "--data", "x", "--count", "2", "--detector", "haar"])
     found = read_json(untrained / "untrained" / "pointing.json")
-    assert found["n"] == 2 and set(found["pointing"]) == {"model", "random", "centre"}
+    assert found["n"] == 2 and set(found["pointing"]) == {"model", "untouched", "random", "centre"}
     assert Path(tmp_path / "runs").exists() is False
 
 

@@ -1,13 +1,16 @@
 """Does the heatmap show the place? `python -m train.pointing NAME --data SPEC`.
 
 Photographs of the test split get a region blended onto themselves, whose mask is known (see
-`train.blend`). Grad-CAM for the side of the fakes is held against that mask, beside a map of random
-numbers and a blob in the middle, and the blended faces against their photographs.
+`train.blend`). Grad-CAM for the side of the fakes is held against that mask, beside that of the
+untouched photograph, a map of random numbers and a blob in the middle; and the blended faces
+against their photographs. A model whose map lies there on the untouched photograph too knows where
+faces are blended, and does not see the blend.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,23 +67,25 @@ def measure(
     """Blend every photograph and hold the heatmaps against the masks.
 
     Returns:
-        n, auc, and pointing and iou by what made the map (model, random, centre).
+        n, auc, and pointing and iou by what made the map (model, untouched, random, centre).
     """
     logits_of = quick_logits(model, 2 * len(records))
     size = model.preprocessing.size
     rng = np.random.default_rng(seed)
     blob = centre_blob(size)
-    hits: dict[str, list[float]] = {"model": [], "random": [], "centre": []}
-    overlaps: dict[str, list[float]] = {"model": [], "random": [], "centre": []}
+    hits: defaultdict[str, list[float]] = defaultdict(list)
+    overlaps: defaultdict[str, list[float]] = defaultdict(list)
     before, after = [], []
     bar = tqdm(total=len(records), desc=model.name)
     for clean, blended, regions in pairs(model, records, faces, seed):
         before.append(logits_of(clean))
         after.append(logits_of(blended))
-        heats = grad_cam(model, blended, np.ones(len(blended), np.float32))
-        for heat, region in zip(heats, regions):
+        sides = np.ones(len(clean), np.float32)
+        heats, untouched = grad_cam(model, blended, sides), grad_cam(model, clean, sides)
+        for i, region in enumerate(regions):
             noise = rng.random((size, size), np.float32)
-            for name, one in (("model", heat), ("random", noise), ("centre", blob)):
+            maps = {"model": heats[i], "untouched": untouched[i], "random": noise, "centre": blob}
+            for name, one in maps.items():
                 hits[name].append(hit(one, region))
                 overlaps[name].append(overlap(one, region))
         bar.update(len(clean))

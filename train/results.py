@@ -323,15 +323,16 @@ def pointing(all_of: Stored) -> str:
     found = {c.title: all_of.pointing[c.name] for c in all_of.cards if all_of.pointing[c.name]}
     if not found:
         return "Not measured yet.\n"
-    makers = ("model", "random", "centre")
+    makers = ("model", "untouched", "random", "centre")
     rows = [
-        [title, str(p["n"]), interval(p["auc"]), *(share(p["pointing"][m]) for m in makers),
-         *(share(p["iou"][m]) for m in makers)]
+        [title, str(p["n"]), interval(p["auc"]), *(share(p["pointing"].get(m)) for m in makers),
+         *(share(p["iou"].get(m)) for m in makers)]
         for title, p in found.items()
     ]  # fmt: skip
     return table(
-        ["model", "faces", "AUC against their photographs", "pointing game", "random map",
-         "centre blob", "IoU", "random map", "centre blob"],
+        ["model", "faces", "AUC against their photographs",
+         "pointing game", "map of the untouched photograph", "random map", "centre blob",
+         "IoU", "map of the untouched photograph", "random map", "centre blob"],
         rows,
     )  # fmt: skip
 
@@ -388,7 +389,9 @@ def report(all_of: Stored) -> str:
         "Frames and sequences": sequences(all_of),
         "Does the heatmap show the place?": "Photographs of the test split with a blended region, "
         "whose mask is known. Pointing game: how often the hottest place lies in it; IoU: of the "
-        "mask with as many of the hottest pixels as it has.\n\n" + pointing(all_of),
+        "mask with as many of the hottest pixels as it has. A model whose map lies there on the "
+        "untouched photograph too knows where faces are blended, and does not see the blend.\n\n"
+        + pointing(all_of),
         "Photographs called AI-generated, by source": "With 95 % intervals (Wilson): many sources "
         f"are small.\n\n{called(all_of, 'real_by_source')}",
         "Fakes called AI-generated, by source": called(all_of, "fake_by_source"),
