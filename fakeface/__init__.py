@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .images import decode
     from .report import overlay, to_dict
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 __all__ = [
     "Analysis",
