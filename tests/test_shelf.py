@@ -66,7 +66,7 @@ def test_a_title_tells_the_auc_where_there_is_one() -> None:
     assert shelf.title(measured(sets={"val": {"auc": {"value": 0.9}}})) == plain.title
     known = measured(sets={"test": {"auc": {"value": 0.97245, "low": 0.9652}}})
     assert shelf.title(known) == f"{plain.title} · test AUC 0.972"
-    poor = measured(sets={"test": {"auc": {"value": 0.8, "low": 0.78}}})
+    poor = measured(sets={"test": {"auc": {"value": 0.8}}})
     assert shelf.title(poor) == f"{plain.title} · test AUC 0.800, weak"
     lucky = measured(sets={"test": {"auc": {"value": 0.901, "low": 0.886}}})
     assert shelf.weak(poor) and shelf.weak(lucky)
