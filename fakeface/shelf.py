@@ -30,7 +30,7 @@ TITLES: Final[Mapping[str, str]] = {
     "wild_swaps": "wild swaps: inswapper against strangers' photographs",
 }
 
-LEAST_AUC: Final = 0.9  # below it, a model misleads more than a second opinion helps
+LEAST_AUC: Final = 0.9  # on test; below it, a model misleads more than a second opinion helps
 
 
 @dataclass(frozen=True, slots=True)

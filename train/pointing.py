@@ -3,8 +3,8 @@
 Photographs of the test split get a region blended onto themselves, whose mask is known (see
 `train.blend`). Grad-CAM for the side of the fakes is held against that mask, beside that of the
 untouched photograph, a map of random numbers and a blob in the middle; and the blended faces
-against their photographs. A model whose map lies there on the untouched photograph too knows where
-faces are blended, and does not see the blend.
+against their photographs. A model whose map lies there as often without the blend knows where faces
+are blended, and does not see the blend.
 """
 
 from __future__ import annotations

@@ -389,8 +389,8 @@ def report(all_of: Stored) -> str:
         "Frames and sequences": sequences(all_of),
         "Does the heatmap show the place?": "Photographs of the test split with a blended region, "
         "whose mask is known. Pointing game: how often the hottest place lies in it; IoU: of the "
-        "mask with as many of the hottest pixels as it has. A model whose map lies there on the "
-        "untouched photograph too knows where faces are blended, and does not see the blend.\n\n"
+        "mask with as many of the hottest pixels as it has. A model whose map lies there as "
+        "often without the blend knows where faces are blended, and does not see the blend.\n\n"
         + pointing(all_of),
         "Photographs called AI-generated, by source": "With 95 % intervals (Wilson): many sources "
         f"are small.\n\n{called(all_of, 'real_by_source')}",
