@@ -28,7 +28,7 @@ screenshots: $(VENV)/.test ## the page at desktop and phone size, into screensho
 	@$(PY) -m tests.ui.screenshots screenshots
 
 results: $(VENV)/.demo ## the documents' tables, from the stored results
-	@$(PY) -m train.results
+	@$(PY) -m train results
 
 # All that a Space needs, and nothing else; its git wants to be told which files are large or binary.
 space: ## the folder to push to Hugging Face Spaces, in build/space

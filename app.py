@@ -26,20 +26,15 @@ spaces = importlib.import_module("spaces") if importlib.util.find_spec("spaces")
 import gradio as gr  # noqa: E402
 from gradio.utils import get_upload_folder  # noqa: E402
 
-from fakeface import (  # noqa: E402
-    analyse,
-    batch,
-    checkpoints,
-    faces,
-    fetch,
-    html_report,
-    images,
-    report,
-    scan,
-    shelf,
-)
-from fakeface.engine import Model  # noqa: E402
-from fakeface.results import AnalysisResult, ModelResult, ReportResult  # noqa: E402
+from fakeface import analyse, batch, faces, scan  # noqa: E402
+from fakeface.images import decoder as images  # noqa: E402
+from fakeface.images import fetch  # noqa: E402
+from fakeface.models import checkpoints  # noqa: E402
+from fakeface.models import zoo as shelf  # noqa: E402
+from fakeface.models.engine import Model  # noqa: E402
+from fakeface.report import html as html_report  # noqa: E402
+from fakeface.report import report  # noqa: E402
+from fakeface.report.contract import AnalysisResult, ModelResult, ReportResult  # noqa: E402
 from fakeface.types import RGB, Analysis, FakefaceError, ImageError  # noqa: E402
 
 log = logging.getLogger(__name__)

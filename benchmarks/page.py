@@ -22,7 +22,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import app
-from fakeface import checkpoints, images
+from fakeface.images import decoder as images
+from fakeface.models import checkpoints
 from fakeface.types import FakefaceError
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .types import (
+from fakeface.types import (
     Analysis,
     Box,
     CheckpointError,
@@ -37,11 +37,11 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .analyse import analyse, analyse_file
-    from .checkpoints import default, installed, load
-    from .faces import open_detector
-    from .images import decode
-    from .report import overlay, to_dict
+    from fakeface.analyse import analyse, analyse_file
+    from fakeface.faces import open_detector
+    from fakeface.images.decoder import decode
+    from fakeface.models.checkpoints import default, installed, load
+    from fakeface.report.report import overlay, to_dict
 
 __version__ = "0.8.0"
 
@@ -77,13 +77,13 @@ __all__ = [
 _LATER = {
     "analyse": "analyse",
     "analyse_file": "analyse",
-    "decode": "images",
-    "default": "checkpoints",
-    "installed": "checkpoints",
-    "load": "checkpoints",
+    "decode": "images.decoder",
+    "default": "models.checkpoints",
+    "installed": "models.checkpoints",
+    "load": "models.checkpoints",
     "open_detector": "faces",
-    "overlay": "report",
-    "to_dict": "report",
+    "overlay": "report.report",
+    "to_dict": "report.report",
 }
 
 

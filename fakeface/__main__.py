@@ -1,6 +1,6 @@
 """`python -m fakeface`."""
 
-from .cli import entry
+from fakeface.cli import entry
 
 if __name__ == "__main__":
     entry()

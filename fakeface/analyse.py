@@ -13,13 +13,14 @@ from typing import TypeAlias, TypedDict, Unpack
 import numpy as np
 import torch
 
-from . import images, quality
-from .engine import Model
-from .faces import Detector, judgeable
-from .preprocess import face_region
-from .provenance import find
-from .stability import COPIES, settle, variants
-from .types import (
+from fakeface import quality
+from fakeface.evidence.provenance import find
+from fakeface.faces import Detector, judgeable
+from fakeface.images import decoder as images
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import face_region
+from fakeface.stability import COPIES, settle, variants
+from fakeface.types import (
     RGB,
     Analysis,
     Box,
@@ -228,7 +229,10 @@ def _score(model: Model, logits: FloatArray, seconds: float) -> Score:
 def _explain(
     model: Model, image: RGB, boxes: Sequence[Box], logits: FloatArray, faithful: bool
 ) -> list[Heatmap]:
-    from .explain import faithfulness, grad_cam  # here, since grad-cam takes a second to import
+    from fakeface.explain import (  # here, since grad-cam takes a second to import
+        faithfulness,
+        grad_cam,
+    )
 
     height, width = image.shape[:2]
     out = []

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
-from . import images
-from .types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
+from fakeface.images import decoder as images
+from fakeface.types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
 
 MAX_FILES: Final = 500
 MAX_ARCHIVE: Final = 256 * 2**20  # bytes as sent

@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
+from fakeface import __version__
 
 if TYPE_CHECKING:
-    from .engine import Model
-    from .faces import Detector
-    from .scan import Summary
-    from .types import RGB
+    from fakeface.faces import Detector
+    from fakeface.models.engine import Model
+    from fakeface.scan import Summary
+    from fakeface.types import RGB
 
 
 class _UsageError(Exception):
@@ -74,7 +74,7 @@ def _run(argv: Sequence[str] | None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # after --help and --version
         return int(stop.code or 0)
-    from .types import FakefaceError
+    from fakeface.types import FakefaceError
 
     try:
         status: int = args.run(args)
@@ -152,9 +152,9 @@ def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
     """The models and the detector that were asked for."""
     import torch
 
-    from . import checkpoints
-    from .faces import open_detector
-    from .types import CheckpointMissing
+    from fakeface.faces import open_detector
+    from fakeface.models import checkpoints
+    from fakeface.types import CheckpointMissing
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise _UsageError("--device cuda: there is no usable GPU here; use --device cpu.")
@@ -176,9 +176,10 @@ def _analyse(args: argparse.Namespace) -> int:
     if args.heatmap:
         _check_heatmap(args.heatmap, args.images)
     models, detector = _open(args)
-    from . import images, report
-    from .analyse import analyse_file
-    from .types import Status
+    from fakeface.analyse import analyse_file
+    from fakeface.images import decoder as images
+    from fakeface.report import report
+    from fakeface.types import Status
 
     read = 0
     for image in args.images:
@@ -229,7 +230,7 @@ def _write_png(picture: RGB, path: Path) -> None:
 
 
 def _scan(args: argparse.Namespace) -> int:
-    from .scan import Table, scan
+    from fakeface.scan import Table, scan
 
     table = Table(args.out)
     models, detector = _open(args)
@@ -247,8 +248,8 @@ def _scan(args: argparse.Namespace) -> int:
 
 
 def _print_summary(summary: Summary, out: Path) -> None:
-    from .report import NOTE, shown
-    from .types import Status
+    from fakeface.report.report import NOTE, shown
+    from fakeface.types import Status
 
     counts = summary.counts
     print(
@@ -263,8 +264,8 @@ def _print_summary(summary: Summary, out: Path) -> None:
 
 
 def _models(args: argparse.Namespace) -> int:
-    from . import checkpoints
-    from .report import describe
+    from fakeface.models import checkpoints
+    from fakeface.report.report import describe
 
     root = checkpoints.checkpoints_root()
     models = [describe(card, root / card.name) for card in checkpoints.installed()]

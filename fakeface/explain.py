@@ -16,8 +16,8 @@ from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import spsolve
 
-from .engine import Model
-from .types import FloatArray
+from fakeface.models.engine import Model
+from fakeface.types import FloatArray
 
 _HIDDEN = (0.1, 0.3, 0.5)  # shares of the pixels
 _STRIDE = 32  # pixels of the input for one of a heatmap, in all of the backbones

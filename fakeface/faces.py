@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from .types import RGB, Box, DetectorError, Face
+from fakeface.types import RGB, Box, DetectorError, Face
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 

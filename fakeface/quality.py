@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.JpegImagePlugin import JpegImageFile
 
-from .types import RGB, Box, FloatArray, Quality
+from fakeface.types import RGB, Box, FloatArray, Quality
 
 # Where warnings begin. Measured with the light model on 933 photographs, and generated and edited
 # faces, of val, of which it was unsure about 15 %.

@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from .types import Analysis, FakefaceError, Status
+from fakeface.types import Analysis, FakefaceError, Status
 
 if TYPE_CHECKING:
-    from .engine import Model
-    from .faces import Detector
+    from fakeface.faces import Detector
+    from fakeface.models.engine import Model
 
 Row: TypeAlias = tuple[str, str, str, str, str, str]
 COLUMNS: Row = ("path", "status", "model", "faces", "p_fake", "verdict")
@@ -85,7 +85,9 @@ def scan(
     Raises:
         TableError: the table cannot be written.
     """
-    from .analyse import analyse_file  # takes seconds to import, and a wrong table is told at once
+    from fakeface.analyse import (
+        analyse_file,  # takes seconds to import, and a wrong table is told at once
+    )
 
     summary = Summary()
     files = find(paths, skip=table.path, on_error=lambda e: summary.add_reason(*_of_folder(e)))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .preprocess import face_region
-from .types import RGB, Box, Variant, Verdict
+from fakeface.models.preprocess import face_region
+from fakeface.types import RGB, Box, Variant, Verdict
 
 _BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
 

@@ -142,6 +142,23 @@ class Box:
         return [self.x, self.y, self.w, self.h]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One file as it was read: its bytes and its pixels, which never travel apart.
+
+    Attributes:
+        data: the whole file, unchanged.
+        sha256: of `data`, lower-case hex.
+        rgb: upright RGB, uint8 (H, W, 3).
+        file: the name it was given under, for display; it is never opened.
+    """
+
+    data: bytes
+    sha256: str
+    rgb: RGB
+    file: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One face that a detector found.

@@ -12,11 +12,11 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ.pop("FAKEFACE_YUNET", None)
 
-from fakeface import checkpoints
-from fakeface.backbones import BACKBONES, build
-from fakeface.calibrate import Calibration
 from fakeface.faces import Haar
-from fakeface.preprocess import Preprocessing
+from fakeface.models import checkpoints
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.calibrate import Calibration
+from fakeface.models.preprocess import Preprocessing
 
 
 @pytest.fixture(scope="session")

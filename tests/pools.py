@@ -16,9 +16,9 @@ from accelerate import Accelerator
 from PIL import Image
 
 from fakeface.types import RGB, Box, Face
-from train import finetune
-from train.recipes import Phase, Recipe
-from train.sources import Record, read_manifest
+from train.datasets.sources import Record, read_manifest
+from train.training import finetune
+from train.training.recipes import Phase, Recipe
 
 TINY = Recipe(
     backbone="mobilenetv2_100",

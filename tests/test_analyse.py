@@ -18,11 +18,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from fakeface import cli
 from fakeface.analyse import analyse, analyse_bytes, analyse_file
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
-from fakeface.preprocess import Preprocessing
+from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import Preprocessing
 from fakeface.quality import Reference
-from fakeface.report import to_dict
+from fakeface.report.report import to_dict
 from fakeface.scan import rows
 from fakeface.stability import COPIES
 from fakeface.types import RGB, RULE, Analysis, Box, Face, FaceReport, Score, Status, Verdict
@@ -290,7 +290,7 @@ def timeless(analysis: Analysis | dict) -> dict:
 
 @pytest.fixture
 def model(untrained) -> Model:
-    from fakeface import checkpoints
+    from fakeface.models import checkpoints
 
     return checkpoints.load("untrained", device="cpu")
 
@@ -298,7 +298,7 @@ def model(untrained) -> Model:
 def test_every_way_in_gives_the_same_answer(model, haar, portrait, tmp_path, capsys):
     path = tmp_path / "portrait.jpg"
     path.write_bytes(portrait)
-    from fakeface import images
+    from fakeface.images import decoder as images
 
     asked = {"models": [model], "detector": haar}
     wanted = timeless(analyse(portrait, **asked))

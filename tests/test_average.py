@@ -11,10 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fakeface.backbones import build
+from fakeface.models.backbones import build
 from fakeface.types import CheckpointMismatch
 from tests.pools import TINY, Whole, tiny_pool
-from train import average
+from train.training import soup as average
 
 
 @pytest.fixture

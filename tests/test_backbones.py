@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.backbones import BACKBONES, build
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
 from fakeface.explain import grad_cam
-from fakeface.preprocess import Preprocessing
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import Preprocessing
 from fakeface.types import Box
 from tests.conftest import random_network
-from train.schedule import open_stages, parameter_groups
+from train.training.schedule import open_stages, parameter_groups
 
 NAMES = sorted(BACKBONES)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fakeface import batch, images
+from fakeface import batch
+from fakeface.images import decoder as images
 from fakeface.types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4  # enough of one for what is only read

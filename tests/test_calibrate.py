@@ -10,9 +10,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from fakeface.calibrate import Calibration
+from fakeface.models.calibrate import Calibration
 from fakeface.types import Verdict
-from train.metrics import (
+from train.evaluation.metrics import (
     auc_interval,
     balanced_accuracy,
     expected_calibration_error,

@@ -13,7 +13,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from fakeface import checkpoints
+from fakeface.models import checkpoints
 from fakeface.quality import Reference
 from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from tests.conftest import card, random_network

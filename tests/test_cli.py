@@ -20,11 +20,12 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 import fakeface
-from fakeface import analyse, checkpoints, cli
-from fakeface.backbones import build, parameters
-from fakeface.calibrate import Calibration
-from fakeface.preprocess import Preprocessing
-from fakeface.report import NOTE
+from fakeface import analyse, cli
+from fakeface.models import checkpoints
+from fakeface.models.backbones import build, parameters
+from fakeface.models.calibrate import Calibration
+from fakeface.models.preprocess import Preprocessing
+from fakeface.report.report import NOTE
 from fakeface.types import Analysis
 
 HEADER = "path,status,model,faces,p_fake,verdict"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.backbones import BACKBONES
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
 from fakeface.explain import grad_cam
-from fakeface.preprocess import Preprocessing
+from fakeface.models.backbones import BACKBONES
+from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import Preprocessing
 from fakeface.types import Verdict
 from tests.conftest import random_network
 

@@ -15,17 +15,17 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from fakeface import checkpoints
-from fakeface.calibrate import Calibration
+from fakeface.models import checkpoints
+from fakeface.models.calibrate import Calibration
 from fakeface.types import Box, Face, Verdict
 from tests.conftest import random_network
-from train import evaluate, scores
-from train.data import only
-from train.evaluate import Scored, flips, measure, reencoded
-from train.scores import Scores, quick_logits
-from train.sets import SETS, check_classes, choose
-from train.sources import Record, SourceError
-from train.store import read_json, write_json
+from train.datasets.faces import only
+from train.datasets.sets import SETS, check_classes, choose
+from train.datasets.sources import Record, SourceError
+from train.evaluation import evaluate, scores
+from train.evaluation.evaluate import Scored, flips, measure, reencoded
+from train.evaluation.scores import Scores, quick_logits
+from train.evaluation.store import read_json, write_json
 
 
 def record(name: str, **changes) -> Record:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
 from fakeface.explain import _without, faithfulness
-from fakeface.preprocess import Preprocessing
+from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import Preprocessing
 from tests.conftest import random_network
 
 SIDE = 64

@@ -13,15 +13,15 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from fakeface import checkpoints
+from fakeface.models import checkpoints
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole
 from train import export
-from train.metrics import expected_calibration_error, fit_temperature
-from train.recipes import Phase, Recipe
-from train.scores import predict
-from train.sources import read_manifest
+from train.datasets.sources import read_manifest
+from train.evaluation.metrics import expected_calibration_error, fit_temperature
+from train.evaluation.scores import predict
+from train.training.recipes import Phase, Recipe
 
 TINY = Recipe(backbone="mobilenetv2_100", size=32, phases=(Phase("last stage", 1, 1, 1e-3),))
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeface import faces, images
+from fakeface import faces
+from fakeface.images import decoder as images
 from fakeface.types import Box, DetectorError
 
 # Read off the picture: from the forehead to the chin, and from cheek to cheek.

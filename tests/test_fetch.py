@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fakeface.fetch import MAX_REDIRECTS, Network, fetch, is_public
+from fakeface.images.fetch import MAX_REDIRECTS, Network, fetch, is_public
 from fakeface.types import AddressRefused, FetchError, FetchFailed, FetchTooLarge
 
 BODY = bytes(range(256)) * 1000

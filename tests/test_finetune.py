@@ -20,22 +20,22 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from fakeface.backbones import BACKBONES, build
-from fakeface.preprocess import face_tensor
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.preprocess import face_tensor
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import TINY, make_run, tiny_pool
-from train import finetune
-from train.augment import UNCHANGED, augment, move
-from train.blend import self_blend
-from train.data import FaceSet, chances, draw
-from train.distil import Teacher, shrink
-from train.places import Everywhere, local_loss, window
-from train.recipes import changed
-from train.resample import resample
-from train.schedule import open_stages, parameter_groups
-from train.sources import read_manifest
-from train.widen import widen
+from train.augment.blend import self_blend
+from train.augment.degrade import UNCHANGED, augment, move
+from train.augment.resample import resample
+from train.datasets.faces import FaceSet, chances, draw
+from train.datasets.sources import read_manifest
+from train.training import finetune
+from train.training.distil import Teacher, shrink
+from train.training.net2net import widen
+from train.training.patch_loss import Everywhere, local_loss, window
+from train.training.recipes import changed
+from train.training.schedule import open_stages, parameter_groups
 
 # -- the phases -----------------------------------------------------------------------------------
 
@@ -380,7 +380,7 @@ def test_a_training_process_keeps_the_memory_it_frees():
     """A block asked for a second time has no page that must be mapped anew."""
     script = """
 import json, resource
-from train.memory import keep_freed
+from train.training.memory import keep_freed
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     bytearray(1 << 28)

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeface import html_report, images, provenance, report
-from fakeface.results import AnalysisResult
+from fakeface.evidence import provenance
+from fakeface.images import decoder as images
+from fakeface.report import html as html_report
+from fakeface.report import report
+from fakeface.report.contract import AnalysisResult
 from fakeface.types import (
     Analysis,
     Box,

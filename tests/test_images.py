@@ -22,8 +22,8 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from fakeface import images
-from fakeface.images import FORMATS, MAX_BYTES, MAX_PIXELS, decode, read_bytes
+from fakeface.images import decoder as images
+from fakeface.images.decoder import FORMATS, MAX_BYTES, MAX_PIXELS, decode, read_bytes
 from fakeface.types import (
     RGB,
     DamagedImage,

@@ -12,26 +12,26 @@ import fakeface
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
     "types",
-    "metadata",
-    "provenance",
-    "images",
-    "fetch",
+    "images.metadata",
+    "evidence.provenance",
+    "images.decoder",
+    "images.fetch",
     "faces",
-    "backbones",
-    "preprocess",
+    "models.backbones",
+    "models.preprocess",
     "stability",
-    "calibrate",
+    "models.calibrate",
     "quality",
-    "engine",
-    "checkpoints",
+    "models.engine",
+    "models.checkpoints",
     "explain",
     "analyse",
     "scan",
     "batch",
-    "report",
-    "shelf",
-    "results",
-    "html_report",
+    "report.report",
+    "models.zoo",
+    "report.contract",
+    "report.html",
     "cli",
     "__main__",
 ]
@@ -42,20 +42,23 @@ def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            names = [alias.name for alias in node.names]
+            module = node.module or ""
             if node.level:
-                found |= {node.module.split(".")[0]} if node.module else set(names)
-            elif node.module == "fakeface":
-                found |= set(names)
-            elif node.module and node.module.startswith("fakeface."):
-                found.add(node.module.split(".")[1])
+                package = [*path.parent.relative_to(PACKAGE.parent).parts]
+                package = package[: len(package) - node.level + 1]
+                module = ".".join([*package, module]).rstrip(".")
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("fakeface.")}
-    return found
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("fakeface.") for name in found if name.startswith("fakeface.")}
 
 
 def modules() -> dict[str, Path]:
-    return {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+        if path.stem != "__init__"
+    }
 
 
 def test_every_module_has_its_place():

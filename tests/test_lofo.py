@@ -13,16 +13,18 @@ import safetensors.torch
 from PIL import Image
 from scipy.special import expit
 
-from fakeface.backbones import build
+from fakeface.models.backbones import build
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole
-from train import finetune, lofo, probe
-from train.finetune import Run
-from train.lofo import families, leave_out, summary
-from train.recipes import Phase, Recipe
-from train.sources import SourceError, read_manifest
-from train.store import read_json, write_json
+from train.datasets.sources import SourceError, read_manifest
+from train.evaluation import leave_one_group_out as lofo
+from train.evaluation import linear_probe as probe
+from train.evaluation.leave_one_group_out import families, leave_out, summary
+from train.evaluation.store import read_json, write_json
+from train.training import finetune
+from train.training.finetune import Run
+from train.training.recipes import Phase, Recipe
 
 # family -> label, kind, and how red its pictures are
 FAMILIES = {

@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
-from train.metrics import (
+from train.evaluation.metrics import (
     accuracy,
     auc_interval,
     balanced_accuracy,

@@ -12,13 +12,13 @@ import skimage.data
 import torch
 from PIL import Image
 
-from fakeface import checkpoints
+from fakeface.models import checkpoints
 from fakeface.types import Box
 from tests.conftest import random_network
-from train import pointing
-from train.pointing import centre_blob, hit, overlap
-from train.sources import Record
-from train.store import read_json, write_json
+from train.datasets.sources import Record
+from train.evaluation import pointing
+from train.evaluation.pointing import centre_blob, hit, overlap
+from train.evaluation.store import read_json, write_json
 
 
 def corner() -> np.ndarray:

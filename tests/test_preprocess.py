@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface import analyse, images
-from fakeface.checkpoints import load
-from fakeface.preprocess import Preprocessing, face_region, face_tensor
+from fakeface import analyse
+from fakeface.images import decoder as images
+from fakeface.models.checkpoints import load
+from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.types import Box
-from train.data import FaceSet, find_faces, loader
-from train.sources import read_manifest
+from train.datasets.faces import FaceSet, find_faces, loader
+from train.datasets.sources import read_manifest
 
 HOW = Preprocessing(64, 0.3, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 

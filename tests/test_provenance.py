@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from test_metadata import chunk, exif, picture, with_chunks, with_segment
 
-from fakeface import provenance
+from fakeface.evidence import provenance
 from fakeface.types import Finding
 
 MADE = [

@@ -13,7 +13,7 @@ from scipy.spatial.distance import mahalanobis
 
 from fakeface.quality import Reference, jpeg_quality, measure, sharpness
 from fakeface.types import RGB, Box
-from train.reference import fit
+from train.evaluation.out_of_distribution import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 160, 3)).astype(np.uint8)
 WHOLE = Box(0, 0, 160, 200)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fakeface import images
+from fakeface.images import decoder as images
 from tests.pools import row, tiny_pool, write_manifest
-from train import reconstruct
-from train.reconstruct import UPSAMPLING, Autoencoder, encode_like, fit
-from train.records import check_groups
-from train.sources import read_manifest
+from train.augment import reconstruct
+from train.augment.reconstruct import UPSAMPLING, Autoencoder, encode_like, fit
+from train.datasets.records import check_groups
+from train.datasets.sources import read_manifest
 
 
 def jpeg(picture: np.ndarray, **how) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fakeface
-from fakeface.report import NOTE, overlay, percent, shown, to_dict, to_text
+from fakeface.report.report import NOTE, overlay, percent, shown, to_dict, to_text
 from fakeface.types import (
     RGB,
     RULE,

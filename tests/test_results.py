@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fakeface import checkpoints
+from fakeface.models import checkpoints
 from tests.conftest import card
-from train import results
-from train.goals import Goal, assess
-from train.metrics import wilson
-from train.results import Stored, documents, stored, table
-from train.store import write_json
+from train.evaluation.metrics import wilson
+from train.evaluation.store import write_json
+from train.reporting import results
+from train.reporting.results import Stored, documents, stored, table
+from train.reporting.targets import Goal, assess
 
 ROOT = results.ROOT
 

@@ -15,11 +15,11 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from fakeface import analyse
-from fakeface.backbones import build
-from fakeface.calibrate import Calibration
-from fakeface.engine import Model
 from fakeface.faces import Detector, Haar
-from fakeface.preprocess import Preprocessing
+from fakeface.models.backbones import build
+from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
+from fakeface.models.preprocess import Preprocessing
 from fakeface.scan import COLUMNS, Summary, Table, TableError, find, rows, scan
 from fakeface.types import Analysis, Box, Face, FaceReport, Score, Status, Verdict
 

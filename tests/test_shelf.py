@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fakeface import shelf
-from fakeface.calibrate import Calibration
-from fakeface.checkpoints import Card
+from fakeface.models import zoo as shelf
+from fakeface.models.calibrate import Calibration
+from fakeface.models.checkpoints import Card
 from tests.conftest import card
-from train import sets
+from train.datasets import sets
 
 
 def measured(**metrics: Any) -> Card:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from fakeface import checkpoints, images
 from fakeface.analyse import analyse
+from fakeface.images import decoder as images
+from fakeface.models import checkpoints
 from fakeface.quality import UNFAMILIAR
 from fakeface.stability import reencode
 from fakeface.types import Verdict

@@ -25,13 +25,12 @@ from PIL import Image
 from fakeface.types import Box
 from tests.pools import record, row, write_manifest
 from tests.servers import Remote, serve
-from train import kaggle140k, wilddeepfake
-from train import records as records_module
-from train.augment import augment, jitter
-from train.data import draw
-from train.finetune import load_recipe
-from train.records import share, without_copies, without_swaps
-from train.sources import (
+from train.augment.degrade import augment, jitter
+from train.datasets import kaggle140k, wilddeepfake
+from train.datasets import records as records_module
+from train.datasets.faces import draw
+from train.datasets.records import share, without_copies, without_swaps
+from train.datasets.sources import (
     Record,
     SourceError,
     check_groups,
@@ -42,7 +41,8 @@ from train.sources import (
     read_manifest,
     short,
 )
-from train.wilddeepfake import VAL, Spread
+from train.datasets.wilddeepfake import VAL, Spread
+from train.training.finetune import load_recipe
 
 
 def picture(seed: int, form: str = "PNG", side: int = 8) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeface.preprocess import face_region
+from fakeface.models.preprocess import face_region
 from fakeface.stability import COPIES, Copy, at_most, reencode, scaled, settle, variants
 from fakeface.types import RGB, Box, Variant, Verdict
 

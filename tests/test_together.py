@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeface import checkpoints
+from fakeface.models import checkpoints
 from fakeface.types import Consensus, Verdict
 from tests.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
 from tests.ui.serve import random_checkpoint
-from train import results, together
-from train.store import read_json
+from train.evaluation import ensemble as together
+from train.evaluation.store import read_json
+from train.reporting import results
 
 AI, REAL, UNSURE = Verdict.FAKE, Verdict.REAL, Verdict.UNSURE
 

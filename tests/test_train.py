@@ -16,16 +16,18 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
-from fakeface import checkpoints, images
-from fakeface.backbones import build
 from fakeface.faces import Haar
+from fakeface.images import decoder as images
+from fakeface.models import checkpoints
+from fakeface.models.backbones import build
 from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
 from tests.pools import TINY, make_run, record, row, tiny_pool, write_manifest
-from train import finetune, reference
-from train.augment import Augmentation, augment, jitter
-from train.data import draw
-from train.recipes import Phase
+from train.augment.degrade import Augmentation, augment, jitter
+from train.datasets.faces import draw
+from train.evaluation import out_of_distribution as reference
+from train.training import finetune
+from train.training.recipes import Phase
 
 # -- what is drawn --------------------------------------------------------------------------------
 

@@ -16,19 +16,18 @@ import numpy as np
 import safetensors.torch
 from torch import nn
 
-from fakeface import checkpoints
-from fakeface.backbones import BACKBONES, build
-from fakeface.calibrate import Calibration
 from fakeface.faces import open_detector
-from fakeface.preprocess import Preprocessing
-
-from .data import find_faces
-from .evaluate import FLAGGED, MISSED, calibrate
-from .finetune import load_recipe
-from .metrics import fit_offset
-from .scores import predict
-from .sets import choose
-from .sources import add_data_arguments, read_data
+from fakeface.models import checkpoints
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.calibrate import Calibration
+from fakeface.models.preprocess import Preprocessing
+from train.datasets.faces import find_faces
+from train.datasets.sets import choose
+from train.datasets.sources import add_data_arguments, read_data
+from train.evaluation.evaluate import FLAGGED, MISSED, calibrate
+from train.evaluation.metrics import fit_offset
+from train.evaluation.scores import predict
+from train.training.finetune import load_recipe
 
 LICENCE = "Apache-2.0"
 TERMS = (

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Browser, sync_playwright
 
-from fakeface import checkpoints
-from fakeface.backbones import BACKBONES, build
-from fakeface.calibrate import Calibration
-from fakeface.preprocess import Preprocessing
+from fakeface.models import checkpoints
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.calibrate import Calibration
+from fakeface.models.preprocess import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")

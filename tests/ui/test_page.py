@@ -18,7 +18,10 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 import app
-from fakeface import analyse, checkpoints, cli, faces, images, report
+from fakeface import analyse, cli, faces
+from fakeface.images import decoder as images
+from fakeface.models import checkpoints
+from fakeface.report import report
 from fakeface.types import CheckpointMissing, ImageError
 
 pytestmark = pytest.mark.ui

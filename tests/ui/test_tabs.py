@@ -17,7 +17,11 @@ from PIL import PngImagePlugin
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 import app
-from fakeface import checkpoints, fetch, report, scan, shelf
+from fakeface import scan
+from fakeface.images import fetch
+from fakeface.models import checkpoints
+from fakeface.models import zoo as shelf
+from fakeface.report import report
 from fakeface.types import Verdict
 from tests.test_html_report import CARDS, PICTURE, analysis
 from tests.ui.serve import AT_REST, free_port

@@ -1,0 +1,1 @@
+"""The networks: backbones, checkpoints, preprocessing, the engine, calibration, the model zoo."""

@@ -1,0 +1,105 @@
+"""Tensor -> logits: the device, the precision and the batches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakeface.models.backbones import BACKBONES, pick_device
+from fakeface.models.calibrate import Calibration
+from fakeface.models.preprocess import Preprocessing, face_tensor
+from fakeface.quality import Reference
+from fakeface.types import RGB, Box, FloatArray, Score
+
+# Faces at a time. On a CPU the maps of more leave its caches, and blocks of over 32 MB are mapped
+# anew each time.
+_CPU_PART, _GPU_PART = 4, 32
+
+
+class Model:
+    """A network in evaluation mode with all that belongs to it; safe to share between threads.
+
+    Attributes:
+        name: as in its card.
+        network: on `device`, in evaluation mode, parameters frozen.
+        preprocessing, calibration: see there.
+        head: its last layer, from features to the logit.
+        cam_layer: the module that Grad-CAM explains.
+        sha256: of its weights; empty where they came from no file.
+        reference: what it learnt from, for familiarity; None where it ships none.
+        lock: held while hooks sit on the network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        backbone: str,
+        preprocessing: Preprocessing,
+        calibration: Calibration,
+        device: str | None = None,
+        *,
+        sha256: str = "",
+        reference: Reference | None = None,
+    ) -> None:
+        self.name = name
+        self.device = pick_device(device)
+        self.network = network.eval().requires_grad_(False).to(self.device)
+        self.network.to(memory_format=torch.channels_last)
+        self.preprocessing = preprocessing
+        self.calibration = calibration
+        self.head = self.network.get_submodule(BACKBONES[backbone].head)
+        self.cam_layer = self.network.get_submodule(BACKBONES[backbone].cam_layer)
+        self.sha256 = sha256
+        self.reference = reference
+        self.lock = threading.Lock()
+
+    def tensor(self, image: RGB, boxes: Sequence[Box]) -> torch.Tensor:
+        """The faces of a picture as the network's input, (N, 3, S, S) on its device."""
+        faces = [face_tensor(image, box, self.preprocessing) for box in boxes]
+        batch = torch.stack(faces).to(self.device)
+        return batch.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+        """Raw logits and features of an input from `tensor`; half precision on a GPU.
+
+        Both are the mean over a face and its mirror image: on val that is worth as much as epochs
+        of training (see train/LOG.md), and a mirrored photo gets the same answer.
+
+        Returns:
+            float32 (N,), and what the last layer makes the logits of, float32 (N, D).
+        """
+        logits, features = [np.empty(0, np.float32)], []
+        size = _CPU_PART if self.device.type == "cpu" else _GPU_PART
+        with self.lock, torch.inference_mode(), self.precision():
+            # One part even of nothing, which tells D.
+            for part in torch.split(batch, size):
+                z, f = self._pass(part)
+                mirrored_z, mirrored_f = self._pass(part.flip(3))
+                logits.append(((z + mirrored_z) / 2).flatten().cpu().numpy())
+                features.append(((f + mirrored_f) / 2).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(features)
+
+    def logits(self, batch: torch.Tensor) -> FloatArray:
+        """The first of what `forward` returns."""
+        return self.forward(batch)[0]
+
+    def _pass(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, 1) and features (N, D) by the three steps of timm's own forward."""
+        network: Any = self.network
+        features = network.forward_head(network.forward_features(batch), pre_logits=True)
+        return self.head(features).float(), features.float()
+
+    def precision(self) -> torch.autocast:
+        """Mixed precision on CUDA; full precision elsewhere."""
+        return torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda")
+
+    def score(self, logit: float) -> Score:
+        """A logit, read by this model's calibration."""
+        p_fake = self.calibration.probability(logit)
+        return Score(self.name, logit, p_fake, self.calibration.verdict(p_fake))

@@ -1,0 +1,1 @@
+"""Analysis -> JSON, text, HTML and a picture."""

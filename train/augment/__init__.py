@@ -1,0 +1,1 @@
+"""What is done to pictures in training: degradation, blends."""

@@ -1,0 +1,1 @@
+"""Scores, metrics, and every measurement of a model."""

@@ -1,0 +1,158 @@
+"""What a linear probe of frozen features reaches: `python -m train.probe WEIGHTS --data SPEC`.
+
+A logistic regression on what a network saw in clean faces that never was trained on any. What
+training does not add to this, it did not learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from tqdm import tqdm
+
+from fakeface.faces import open_detector
+from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.preprocess import Preprocessing
+from train.datasets.faces import Faces, FaceSet, find_faces, loader
+from train.datasets.sets import SETS, check_classes, choose
+from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
+from train.evaluation.evaluate import SEED, Scored, calibrate, measure
+from train.evaluation.metrics import Array
+from train.evaluation.scores import BATCH, FEW, compiled
+from train.evaluation.store import write_json
+from train.training.finetune import initialise
+
+STRENGTHS = (0.0003, 0.003, 0.03)  # of C; val decides
+
+
+class Features(nn.Module):
+    """A network without its head."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) -> (N, D)."""
+        return self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+
+
+class Probe:
+    """Frozen features of pictures, computed once and kept in runs/.
+
+    Attributes:
+        title: for people.
+    """
+
+    def __init__(self, backbone: str, weights: Path, faces: Faces) -> None:
+        facts = BACKBONES[backbone]
+        self.title = f"{facts.title}, frozen, with a linear probe"
+        self.faces, self.how = faces, Preprocessing(facts.input_size, 0.3, facts.mean, facts.std)
+        network = build(backbone)
+        initialise(network, backbone, str(weights))
+        self.network = Features(network).eval().requires_grad_(False)
+        identity = hashlib.sha256(weights.read_bytes() + str(self.how).encode()).hexdigest()[:12]
+        self.path = Path("runs") / f"features-{backbone}-{identity}.npz"
+        self.known: dict[str, Array] = {}
+        if self.path.exists():
+            with np.load(self.path) as kept:
+                self.known = dict(zip(kept["sha256"].tolist(), kept["features"]))
+
+    def features(self, records: Sequence[Record]) -> Array:
+        """Of the clean faces, float32 (N, D); every record must have one."""
+        missing = [r for r in records if r.sha256 not in self.known]
+        if missing:
+            quick = compiled(self.network, self.how.size) if len(missing) >= FEW else None
+            run = quick or (lambda x: self.network(x).numpy())
+            batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
+            bar = tqdm(batches, total=-(-len(missing) // BATCH), desc="frozen features")
+            rows = np.concatenate([run(face.x) for face in bar])
+            self.known |= dict(zip((r.sha256 for r in missing), rows))
+            self.path.parent.mkdir(exist_ok=True)
+            part = self.path.with_suffix(".part.npz")
+            np.savez(part, sha256=list(self.known), features=np.array(list(self.known.values())))
+            part.replace(self.path)
+        return np.array([self.known[r.sha256] for r in records], np.float32)
+
+    def fit(self, records: Sequence[Record], strength: float) -> LogisticProbe:
+        """A logistic regression on these records, both classes weighted alike."""
+        regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=300)
+        pipeline = make_pipeline(StandardScaler(), regression)
+        pipeline.fit(self.features(records), [r.label for r in records])
+        return LogisticProbe(self, pipeline)
+
+    def choose_strength(self, train: Sequence[Record], val: Sequence[Record]) -> float:
+        """The one of `STRENGTHS` with the best AUC on val."""
+        labels = [r.label for r in val]
+        aucs = {c: roc_auc_score(labels, self.fit(train, c).logits(val)) for c in STRENGTHS}
+        return max(aucs, key=lambda c: aucs[c])
+
+
+class LogisticProbe:
+    """A fitted probe."""
+
+    def __init__(self, probe: Probe, pipeline: object) -> None:
+        self.probe, self.pipeline = probe, pipeline
+
+    def logits(self, records: Sequence[Record]) -> Array:
+        """(N,) of these records."""
+        return self.pipeline.decision_function(self.probe.features(records))
+
+
+def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which network is frozen; --detector finds its faces."""
+    parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenetv2_100")
+    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("weights", type=Path, help="initial weights of the backbone, safetensors")
+    add_data_arguments(parser)
+    add_probe_arguments(parser)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/probe.json"))
+    args = parser.parse_args(argv)
+
+    records = read_data(args)
+    detector = open_detector(args.detector)
+    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    usable = [r for r in records if r.sha256 in faces]
+    train = [r for r in usable if r.split == "train"]
+    val = choose(usable, "val")
+    probe = Probe(args.backbone, args.weights, faces)
+    strength = probe.choose_strength(train, val)
+    fitted = probe.fit(train, strength)
+    calibration = calibrate(np.array([r.label for r in val]), fitted.logits(val))
+    results = {
+        "command": f"python -m train.probe {args.weights.name} --data SPEC"
+        f" --backbone {args.backbone} --sets {' '.join(args.sets)}",
+        "title": probe.title,
+        "data": fingerprint(records),
+        "detector": detector.name,
+        "seed": SEED,
+        "strength": strength,
+        "sets": {},
+    }
+    for name in args.sets:
+        chosen = [r for r in choose(usable, name)]
+        check_classes(chosen, name)
+        scored = Scored(chosen, fitted.logits(chosen), calibration)
+        results["sets"][name] = measure(scored, len(choose(records, name)) - len(chosen))
+        print(f"{name}: AUC {results['sets'][name]['auc']['value']:.4f}")
+    write_json(args.out, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,0 @@
-"""ConvNeXt-Tiny on WildDeepfake, with the published hyper-parameters."""
-
-from ._published import published
-
-RECIPE = published("convnext_tiny", swaps=True)

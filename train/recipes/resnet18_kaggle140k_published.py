@@ -1,5 +1,0 @@
-"""ResNet-18 on 140k Real and Fake Faces, with the published hyper-parameters."""
-
-from ._published import published
-
-RECIPE = published("resnet18", swaps=False)

@@ -1,5 +1,0 @@
-"""ResNet-18 on WildDeepfake, with the published hyper-parameters."""
-
-from ._published import published
-
-RECIPE = published("resnet18", swaps=True)

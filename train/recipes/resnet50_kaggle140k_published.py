@@ -1,5 +1,0 @@
-"""ResNet-50 on 140k Real and Fake Faces, with the published hyper-parameters."""
-
-from ._published import published
-
-RECIPE = published("resnet50", swaps=False)

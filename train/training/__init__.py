@@ -1,0 +1,1 @@
+"""Recipes, the unfreezing schedule, the loop, distillation, the patch loss."""

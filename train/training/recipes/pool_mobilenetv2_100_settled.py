@@ -1,0 +1,12 @@
+"""The light model, on from what `pool_mobilenetv2_100_larger` made, at a lower rate."""
+
+from train.training.recipes import Phase, Recipe
+
+RECIPE = Recipe(
+    backbone="mobilenetv2_100",
+    size=224,
+    samples=6000,
+    phases=(Phase("all layers", stages=5, epochs=5, lr=2e-4),),
+    ema=0.998,
+    seed=3,
+)

@@ -1,0 +1,13 @@
+"""ResNet-18 on all of 140k Real and Fake Faces: every crop is degraded, the weights averaged."""
+
+from train.training.recipes import Phase, Recipe
+
+RECIPE = Recipe(
+    backbone="resnet18",
+    phases=(
+        Phase("last stage", stages=1, epochs=2, lr=6e-4),
+        Phase("all layers", stages=5, epochs=10, lr=6e-4),
+    ),
+    samples=20_000,
+    swap_share=0.0,
+)

@@ -1,0 +1,5 @@
+"""ResNet-18 on 140k Real and Fake Faces, with the published hyper-parameters."""
+
+from train.training.recipes._published import published
+
+RECIPE = published("resnet18", swaps=False)

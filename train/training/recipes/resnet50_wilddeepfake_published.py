@@ -1,0 +1,5 @@
+"""ResNet-50 on WildDeepfake, with the published hyper-parameters."""
+
+from train.training.recipes._published import published
+
+RECIPE = published("resnet50", swaps=True)
