@@ -23,6 +23,7 @@ ORDER = [
     "stability",
     "models.calibrate",
     "quality",
+    "models.runtime",
     "models.engine",
     "models.checkpoints",
     "explain",
