@@ -42,12 +42,13 @@ class Item:
 
 
 @contextmanager
-def opened(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
+def opened(files: Iterable[tuple[Path | ImageError, str]]) -> Iterator[list[Item]]:
     """The items of a batch, which can be read until the block ends.
 
     Args:
-        files: paths, and the names to report. A ZIP archive, told by its first bytes, stands for
-            the files in it; folders and hidden files in it are left out.
+        files: paths, and the names to report; an error in the place of a path, where a file is not
+            there, is what reading that item raises. A ZIP archive, told by its first bytes, stands
+            for the files in it; folders and hidden files in it are left out.
 
     Yields:
         At most `MAX_FILES` items and, where there were more, one that says so.
@@ -61,7 +62,9 @@ def opened(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
         yield items
 
 
-def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
+def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
+    if isinstance(path, ImageError):
+        return [_refused(name, path)]
     try:
         if not _is_archive(path):
             return [Item(name, lambda: images.read_bytes(path))]

@@ -103,7 +103,7 @@ def test_failures_are_the_worst_sources_of_enough_faces(tmp_path: Path) -> None:
 def test_a_model_of_which_nothing_is_known_has_an_entry(tmp_path: Path) -> None:
     found = shelf.entry(card("m"), tmp_path)
     assert (found.sources, found.missed, found.flagged, found.plots) == ((), (), (), {})
-    assert found.dial is None
+    assert found.operating_points is None
     assert found.facts["bytes"] is found.facts["auc"] is None
 
 
@@ -125,4 +125,4 @@ def test_the_dial_stands_at_the_threshold_of_the_model(above: float, shipped: in
     own = dataclasses.replace(
         measured(sets={"val": {"curve": curve}}), calibration=Calibration(1.0, 0.05, above)
     )
-    assert shelf.dial(own) == {**curve, "shipped": shipped}
+    assert shelf.operating_points(own) == {**curve, "shipped": shipped}

@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model on the shelf.
+    """One model of the zoo.
 
     Attributes:
         card: its card.
@@ -63,7 +63,7 @@ class Entry:
         sources: of every set but val.
         missed: the sources of fakes of which it catches the smallest part, under one half.
         flagged: the sources of photographs of which it calls the largest part AI-generated.
-        dial: see `dial`.
+        operating_points: see `operating_points`.
     """
 
     card: Card
@@ -72,7 +72,7 @@ class Entry:
     sources: tuple[Source, ...]
     missed: tuple[Source, ...]
     flagged: tuple[Source, ...]
-    dial: Mapping[str, Any] | None
+    operating_points: Mapping[str, Any] | None
 
 
 def entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
@@ -95,7 +95,7 @@ def entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
         sources=every,
         missed=tuple(missed[:most]),
         flagged=tuple(flagged[:most]),
-        dial=dial(card),
+        operating_points=operating_points(card),
     )
 
 
@@ -163,7 +163,7 @@ def plots(card: Card, folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths if path.is_relative_to(folder) and path.is_file()}
 
 
-def dial(card: Card) -> dict[str, Any] | None:
+def operating_points(card: Card) -> dict[str, Any] | None:
     """What each threshold costs on val, where that was measured.
 
     Returns:

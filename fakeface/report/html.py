@@ -34,7 +34,7 @@ _FOLDER = Path(__file__).with_name("templates")
 MARKS: Final = {Verdict.FAKE: "!", Verdict.REAL: "✓", Verdict.UNSURE: "?"}
 WORDS: Final = {
     Verdict.FAKE: "AI-generated",
-    Verdict.REAL: "real photograph",
+    Verdict.REAL: "no sign of AI found",
     Verdict.UNSURE: "unsure",
 }
 STYLES: Final = {Verdict.FAKE: "fake", Verdict.REAL: "real", Verdict.UNSURE: "unsure"}
@@ -80,7 +80,7 @@ def environment(*folders: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    out.filters |= {"percent": report.percent, "reading": reading}
+    out.filters |= {"percent": report.percent}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": report.NOTE}
     return out
 
@@ -115,11 +115,3 @@ def data_url(pixels: npt.NDArray[np.uint8], side: int, *, kind: str = "") -> str
     out = BytesIO()
     picture.save(out, kind, quality=88)
     return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
-
-
-def reading(p_fake: float) -> str:
-    """What a calibrated probability says, as a count of faces."""
-    count = round(100 * p_fake)
-    if count < 1:
-        return "fewer than 1 of 100"
-    return "more than 99 of 100" if count > 99 else f"about {count} of 100"

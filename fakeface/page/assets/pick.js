@@ -35,8 +35,7 @@ async function send(chosen) {
   try {
     for (const file of files) {
       call.textContent = `Sending ${sent.length + 1} of ${files.length}…`;
-      const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
-      const { path } = await upload(new File([file], name, { type: file.type }));
+      const { path } = await upload(new File([file], "file", { type: file.type }));
       sent.push({ path, orig_name: file.name, meta: { _type: "gradio.FileData" } });
       if (mine !== ticket) break;
     }
@@ -57,6 +56,7 @@ input.addEventListener("change", () => {
   send([...input.files]);
   input.value = "";
 });
+element.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 element.querySelector("form").addEventListener("again", () => send(files));
 document.addEventListener("drop", (event) => {
   event.preventDefault();

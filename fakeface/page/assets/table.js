@@ -4,7 +4,7 @@ const $ = (selector) => element.querySelector(selector);
 const KINDS = {
   "AI-generated": { rank: 4, style: "fake", mark: "!", word: "AI-generated" },
   unsure: { rank: 3, style: "unsure", mark: "?", word: "Unsure" },
-  real: { rank: 2, style: "real", mark: "✓", word: "Real photograph" },
+  real: { rank: 2, style: "real", mark: "✓", word: "No sign of AI found" },
   no_face: { rank: 1, style: "none", mark: "–", word: "No face" },
   unreadable: { rank: 0, style: "none", mark: "×", word: "Not read" },
 };

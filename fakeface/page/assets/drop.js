@@ -1,10 +1,11 @@
-// What a gr.HTML component runs once, with `element`, `props` and `upload`. The component's value
-// is the uploaded file, or an address on the web; setting it makes Gradio call the handler. The file
-// itself stays here, so that the server need not keep it for when another model is chosen.
+// What a gr.HTML component runs once, with `element`, `props`, `upload` and `trigger`. The component's
+// value is the uploaded file, or an address on the web; setting it makes Gradio call the handler. The
+// file itself stays here and is sent again for another model or a report, so the server keeps nothing.
 const $ = (selector) => element.querySelector(selector);
 const input = $("input[type=file]");
 const address = $("input[type=url]");
 const thumb = $(".thumb");
+const LOST = "The photo could not be sent; check the connection and try again.";
 const camera = { panel: $(".viewfinder"), video: $("video"), stream: null };
 let current = null; // a File, or the text of an address
 let ticket = 0;
@@ -50,15 +51,28 @@ async function sendFile(file, more) {
     thumb.src = URL.createObjectURL(file);
     $(".call").textContent = file.name;
   }
-  // Under a name of its own, two people's copies of one picture are two files on the server.
-  const name = Date.now().toString(36) + Math.random().toString(36).slice(2);
   try {
-    const { path } = await upload(new File([file], name, { type: file.type }));
-    const sent = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    const sent = await uploaded(file);
     if (mine === ticket) props.value = { file: sent, earlier, ...more };
     earlier = [...earlier.slice(-20), sent];
   } catch {
-    if (mine === ticket) refuse("The photo could not be sent; check the connection and try again.");
+    if (mine === ticket) refuse(LOST);
+  }
+}
+
+async function uploaded(file) {
+  // The server's copy gets a plain name; the real one travels beside it.
+  const { path } = await upload(new File([file], "photo", { type: file.type }));
+  return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+}
+
+// A report on the answer on show: the photo goes with what the answer says of itself.
+async function report(wanted) {
+  try {
+    const what = typeof current === "string" ? { address: current } : { file: await uploaded(current) };
+    trigger("report", { ...what, ...wanted, ticket: Date.now() });
+  } catch {
+    document.dispatchEvent(new CustomEvent("fakeface-report", { detail: LOST }));
   }
 }
 
@@ -132,6 +146,8 @@ $(".fetch").addEventListener("click", () => {
 address.addEventListener("keydown", (event) => {
   if (event.key === "Enter") $(".fetch").click();
 });
+$("form").addEventListener("submit", (event) => event.preventDefault());
+$("form").addEventListener("report", ({ detail }) => current && report(detail));
 $("form").addEventListener("again", ({ detail }) => current && send(current, detail ?? {}));
 
 // One tab lends its photo to another, which may not have been opened yet.
