@@ -12,10 +12,8 @@ from fakeface.report import html as html_report
 
 ASSETS: Final = Path(__file__).with_name("assets")
 TEMPLATES: Final = html_report.environment(ASSETS)
-LIMITS: Final[dict[str, Any]] = {
-    "concurrency_limit": 2,
-    "concurrency_id": "models",
-}  # of all that judge a picture
+# Of all events that judge a picture, together.
+LIMITS: Final[dict[str, Any]] = {"concurrency_limit": 2, "concurrency_id": "models"}
 
 
 def render(template: str, **values: Any) -> str:
