@@ -12,6 +12,7 @@ import fakeface
 
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
+    "secrets",
     "types",
     "progress",
     "images.metadata",
@@ -24,6 +25,7 @@ ORDER = [
     "stability",
     "models.calibrate",
     "quality",
+    "models.runtime",
     "models.engine",
     "models.checkpoints",
     "explain",
