@@ -28,6 +28,7 @@ _SPACES: Final = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _CLASSES: Final = ("mntr", "scnr", "prtr", "spac")
 _UNSEEN: Final = 3  # the largest change of a level, of 255, for which no pixel is touched
 _DARK, _LIGHT = 100, 180  # what black may at most be, and white at least
+_MIDDLE: Final = (30, 240)  # where middle grey may come to lie
 
 
 @lru_cache(maxsize=16)
@@ -68,14 +69,17 @@ def transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | N
 
 
 def _sane(made: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether white stays light, black stays dark, and what is between never turns back."""
+    """Whether white stays light, black dark, and the greys between them in their order."""
     ramp = np.arange(256, dtype=np.uint8)[None]
     if mode == "CMYK":
         ramp = 255 - ramp
     channels = len(Image.new(mode, (1, 1)).getbands())
     grey = Image.merge(mode, [Image.fromarray(ramp)] * channels)
     levels = np.asarray(made.apply(grey)).astype(int)[0].sum(axis=1)
-    return levels[0] <= 3 * _DARK and levels[-1] >= 3 * _LIGHT and bool(np.diff(levels).min() >= -9)
+    if mode != "CMYK" and not 3 * _MIDDLE[0] <= levels[128] <= 3 * _MIDDLE[1]:
+        return False
+    ends = levels[0] <= 3 * _DARK and levels[-1] >= 3 * _LIGHT
+    return bool(ends and np.diff(levels).min() >= -9)
 
 
 def _is_srgb(made: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from typing import Final
 
 from PIL.JpegImagePlugin import JpegImageFile
@@ -30,6 +32,7 @@ _BARE: Final = {0x01, *range(0xD0, 0xD9)}  # without a length
 _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame
 _SCAN, _END, _COMMENT = 0xDA, 0xD9, 0xFE
 _GAIN_MAP: Final = re.compile(rb"ns\.adobe\.com/hdr-gain-map|iso:ts:21496|hdrgainmap")
+_NEXT: Final = re.compile(rb"\xff\xd9\0*\xff\xd8\xff")
 _MAX_IMAGES: Final = 100
 _ODD = "a JPEG of a rare kind"
 _RARE: Final = {
@@ -121,7 +124,7 @@ def _walk(data: bytes, start: int = 0) -> _Header:
         length = int.from_bytes(data[at : at + 2], "big")
         if 0xE0 <= marker <= 0xEF or marker == _COMMENT:
             _note(found, marker, at + 2, data[at + 2 : at + length])
-            keep = marker in (0xE0, 0xEE) and data[at + 2 : at + 7] in (b"JFIF\0", b"Adobe")
+            keep = _colours(marker, data[at + 2 : at + length])
         else:
             keep = True
         if marker in _FRAMES and found.frame is None:
@@ -130,6 +133,13 @@ def _walk(data: bytes, start: int = 0) -> _Header:
             found.tables.append(bytes([0xFF, marker]) + data[at : at + length])
         at += length
     raise too_many_parts("JPEG", "segments")
+
+
+def _colours(marker: int, body: bytes) -> bool:
+    """Whether a segment says how the channels are to be understood."""
+    return (marker == 0xE0 and body[:5] == b"JFIF\0" and len(body) >= 14) or (
+        marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12
+    )
 
 
 def _note(found: _Header, marker: int, at: int, body: bytes) -> None:
@@ -170,21 +180,27 @@ def _profile(header: _Header) -> bytes | None:
 
 
 def _pictures(data: bytes, header: _Header) -> list[int]:
-    """Where the pictures of an MPO begin: those as large as the first, so no thumbnails."""
+    """Where the pictures of an MPO begin: those as large as the first, so no thumbnails.
+
+    Its index says where; since some writers, Pillow among them, count wrongly, a JPEG that begins
+    where another ends is one too.
+    """
     if header.index is None:
         return [0]
+    starts = {match.end() - 3 for match in islice(_NEXT.finditer(data), _MAX_IMAGES)}
     base, index = header.index
-    starts = [0]
-    try:
+    with suppress(ValueError, KeyError, struct.error, OverflowError):  # it is damaged
         block = directories.Block(index)
-        entry = block.directory(block.first())[0][0xB002]
-        table = block.content(entry)[: 16 * _MAX_IMAGES]
-        for *_, place, _ in struct.iter_unpack(block.order + "IIII", table):
-            start = base + place
-            if place and data[start : start + 3] == b"\xff\xd8\xff":
-                other = _walk(data, start)
-                if other.size == header.size and not other.gain_map:
-                    starts.append(start)
-    except (ValueError, KeyError, struct.error, OverflowError, types.ImageError):
-        pass  # a damaged list of pictures is no reason to refuse the first
-    return starts
+        table = block.content(block.directory(block.first())[0][0xB002])[: 16 * _MAX_IMAGES]
+        starts |= {base + place for *_, place, _ in struct.iter_unpack(block.order + "IIII", table)}
+    return [0] + sorted(start for start in starts if _is_another(data, start, header))
+
+
+def _is_another(data: bytes, start: int, first: _Header) -> bool:
+    if data[start : start + 3] != b"\xff\xd8\xff":
+        return False
+    try:
+        other = _walk(data, start)
+        return other.size == first.size and not other.gain_map
+    except (ValueError, types.ImageError):
+        return False
