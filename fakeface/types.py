@@ -149,14 +149,20 @@ class Picture:
     Attributes:
         data: the whole file, unchanged.
         sha256: of `data`, lower-case hex.
-        rgb: upright RGB, uint8 (H, W, 3).
+        rgb: upright RGB, uint8 (H, W, 3); of a moving picture, the frame that was looked at last.
         file: the name it was given under, for display; it is never opened.
+        frames: how many pictures the file shows one after the other, or on pages.
+        looked: which of them were looked at, counted from 0.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     data: bytes
     sha256: str
     rgb: RGB
     file: str = ""
+    frames: int = 1
+    looked: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
