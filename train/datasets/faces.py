@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fakeface.faces import Detector
+from fakeface.faces import Detector, largest
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.types import RGB, Box, FloatArray
@@ -70,9 +70,8 @@ def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Fa
     missing = [record for record in records if record.sha256 not in known]
     try:
         for record in tqdm(missing, desc=f"faces ({detector.name})", disable=not missing):
-            found = detector.detect(images.decode(record.read()))
-            largest = max(found, key=lambda face: face.box.w * face.box.h, default=None)
-            known[record.sha256] = largest.box.as_list() if largest else None
+            face = largest(detector.detect(images.decode(record.read())))
+            known[record.sha256] = face.box.as_list() if face else None
     finally:
         if missing:
             cache.parent.mkdir(parents=True, exist_ok=True)
