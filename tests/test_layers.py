@@ -11,6 +11,7 @@ import fakeface
 
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
+    "secrets",
     "types",
     "images.metadata",
     "evidence.provenance",
