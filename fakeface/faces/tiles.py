@@ -33,7 +33,7 @@ def shrink(image: RGB, factor: float) -> RGB:
 
 def factor_to(image: RGB, side: int) -> float:
     """What the sides are multiplied by, so that none is longer than `side`; at most 1."""
-    return min(1.0, side / max(image.shape[0], image.shape[1]))
+    return min(1.0, side / float(max(image.shape[:2])))
 
 
 def smallest(image: RGB, sees: int) -> int:
