@@ -26,7 +26,9 @@ FILE: Final = "face_detection_yunet_2023mar.onnx"
 SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 _TIMEOUT = 4.0  # seconds for the hub to answer
-_SEES = 24  # pixels; of faces in the pool shrunk to that height it found most
+# Pixels. Of the 78 faces of two group photographs, shrunk until half of them were lower than this,
+# it found 75; of portraits that are cut out tightly it misses more.
+_SEES = 24
 
 
 class YuNet:
