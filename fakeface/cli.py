@@ -141,7 +141,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "whole picture (default: the best one installed)",
     )
     parser.add_argument(
-        "--detector", choices=("yunet", "haar"), help="how to find faces (default: the best here)"
+        "--detector",
+        choices=("yunet", "mtcnn", "haar"),
+        help="how to find faces (default: the best here)",
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
@@ -230,18 +232,17 @@ def _write_png(picture: RGB, path: Path) -> None:
 
 
 def _scan(args: argparse.Namespace) -> int:
+    from fakeface.progress import progress
     from fakeface.scan import Table, scan
 
     table = Table(args.out)
     models, detector = _open(args)
-    from tqdm import tqdm
-
     summary = scan(
         args.paths,
         table,
         models=models,
         detector=detector,
-        progress=lambda files: tqdm(files, unit="file", mininterval=0.5),
+        progress=lambda files: progress(files, unit="file"),
     )
     _print_summary(summary, args.out)
     return 0 if summary.read else 1

@@ -20,11 +20,11 @@ from fakeface.types import Analysis, FakefaceError, ImageError, Picture
 
 log = logging.getLogger(__name__)
 
-# Everything that is loaded once and shared by all requests is in these two caches; the lock lets
-# one thread load while the others wait. A failure is not kept: a repaired model needs no restart.
+# Everything that is loaded once and shared by all requests is in these two; the lock lets one thread
+# load while the others wait. A failure is not kept: a repaired model needs no restart.
 _loading = threading.Lock()
 _model = functools.cache(checkpoints.load)
-_detector = functools.cache(faces.open_detector)
+_detector = faces.DetectorSource()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,7 +32,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def load_tools(*names: str) -> tuple[list[Model], faces.Detector]:
     """The models of those names (empty: the default one) and the face detector, ready to use."""
     with _loading:
-        return [_model(name or checkpoints.default()) for name in names or ("",)], _detector()
+        return [_model(name or checkpoints.default()) for name in names or ("",)], _detector.get()
 
 
 def borrow_gpu(function: Function) -> Function:

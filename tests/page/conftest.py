@@ -18,7 +18,6 @@ from tests.page.helpers import Send, in_a_loop
 def _nothing_loaded() -> Iterator[None]:
     """Models of an earlier test are forgotten: each test has a folder of its own."""
     service._model.cache_clear()
-    service._detector.cache_clear()
     yield
     service._model.cache_clear()
 

@@ -50,6 +50,7 @@ import os, sys
 from pathlib import Path
 from fakeface.page import service
 from fakeface import faces
+import fakeface.faces.detector
 from fakeface.images.decoder import read_picture
 from fakeface.models import checkpoints
 
@@ -61,7 +62,7 @@ def noted(name, load):
 
 main = os.getpid()
 service._model = service.functools.cache(noted("model", checkpoints.load))
-service._detector = service.functools.cache(noted("detector", faces.open_detector))
+faces.detector.open_detector = noted("detector", faces.detector.open_detector)
 picture = read_picture(Path(sys.argv[1]).read_bytes())
 service.prepare(Path(sys.argv[1]))
 for name in ("first", "second"):
@@ -123,7 +124,7 @@ def test_models_and_the_detector_are_loaded_once(
         return name
 
     monkeypatch.setattr(service, "_model", service.functools.cache(load))
-    monkeypatch.setattr(service, "_detector", service.functools.cache(faces.Haar))
+    monkeypatch.setattr(service, "_detector", faces.DetectorSource())
     begun = threading.Barrier(4)
 
     def ask(_: int) -> tuple[list[object], object]:

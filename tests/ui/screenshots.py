@@ -18,6 +18,7 @@ import app
 from tests.ui.serve import (
     AT_REST,
     CHROMIUM,
+    NO_BROWSER,
     chromium,
     models_for_tests,
     random_checkpoint,
@@ -88,8 +89,8 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--picture", type=Path, action="append", default=[], help="one more photo")
     options = parser.parse_args()
-    if not CHROMIUM.exists():
-        parser.error(f"there is no {CHROMIUM}")
+    if not CHROMIUM:
+        parser.error(NO_BROWSER)
     options.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
