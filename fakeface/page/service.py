@@ -20,8 +20,8 @@ from fakeface.types import Analysis, FakefaceError, ImageError, Picture
 
 log = logging.getLogger(__name__)
 
-# Everything that is loaded once and shared by all requests is in these two; the lock lets one thread
-# load while the others wait. A failure is not kept: a repaired model needs no restart.
+# Everything that is loaded once and shared by all requests is in these two; the lock lets one
+# thread load while the others wait. A failure is not kept: a repaired model needs no restart.
 _loading = threading.Lock()
 _model = functools.cache(checkpoints.load)
 _detector = faces.DetectorSource()

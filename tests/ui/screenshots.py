@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, Page
 
 import app
+from fakeface.page.examples import read_examples
 from tests.ui.serve import (
     AT_REST,
     CHROMIUM,
@@ -56,12 +57,13 @@ def states(page: Page, pictures: list[Path]) -> Iterator[str]:
         page.locator("#answer .facts .name", has_text=picture.name).wait_for()
         yield picture.stem
     page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-drop").get_by_role("button", name="Eigenface 1").click()
+    page.locator("#compare-drop").get_by_role("button", name="Face swap").click()
     page.locator("#compared .model").first.wait_for()
     yield "compare"
     page.get_by_role("tab", name="Batch").click()
-    page.locator("#pick input").set_input_files([*app.example_paths().values(), Path(__file__)])
-    page.locator("#table .status", has_text=f"{len(app.example_paths()) + 1} files").wait_for()
+    examples = [example.path for example in read_examples(app.EXAMPLES)]
+    page.locator("#pick input").set_input_files([*examples, Path(__file__)])
+    page.locator("#table .status", has_text=f"{len(examples) + 1} files").wait_for()
     yield "batch"
     page.get_by_role("tab", name="Models").click()
     page.locator(".model-card").first.wait_for()
