@@ -52,6 +52,15 @@ def read_picture(data: bytes, file: str = "") -> Picture:
     return Picture(data, hashlib.sha256(data).hexdigest(), decode(data), file)
 
 
+def open_picture(path: Path) -> Picture:
+    """A file at a path as a record of its bytes and its pixels.
+
+    Raises:
+        ImageError: it cannot be read; see `read_bytes` and `decode`.
+    """
+    return read_picture(read_bytes(path), str(path))
+
+
 def decode(data: bytes) -> RGB:
     """Decodes a picture; of an animation or a stack of pages, the first.
 
