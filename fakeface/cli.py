@@ -141,7 +141,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "whole picture (default: the best one installed)",
     )
     parser.add_argument(
-        "--detector", choices=("yunet", "haar"), help="how to find faces (default: the best here)"
+        "--detector",
+        choices=("yunet", "mtcnn", "haar"),
+        help="how to find faces (default: the best here)",
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
