@@ -11,7 +11,7 @@ from fakeface.models import checkpoints, zoo
 from fakeface.page.errors import describe_error
 from fakeface.page.parts import render
 from fakeface.page.uploads import Upload, name_of, read_upload, using
-from fakeface.report import html as html_report
+from fakeface.report.pictures import embed
 from fakeface.types import Analysis, Picture
 
 Sent: TypeAlias = Mapping[str, Any]  # of assets/drop.js: "file", an upload, or "address"; and more
@@ -49,12 +49,6 @@ def answer(sent: Sent | None, view: View, show: Callable[[Picture], Answer]) -> 
             return {"html": render_error(view, describe_error(error), name)}
 
 
-def cards_of(analysis: Analysis) -> dict[str, checkpoints.Card]:
-    """The cards of the models that judged."""
-    root = checkpoints.checkpoints_root()
-    return {name: checkpoints.read_card(root / name) for name in analysis.models}
-
-
 def render_blank(view: View) -> str:
     """The HTML before there is a photo."""
     return render("result.html", state="empty", view=view, analysis=None)
@@ -70,7 +64,6 @@ def render_error(view: View, message: str, file: str = "") -> str:
 def render_analysis(
     analysis: Analysis,
     picture: Picture,
-    cards: Mapping[str, checkpoints.Card],
     *,
     view: View,
     started: float,
@@ -81,21 +74,20 @@ def render_analysis(
     Args:
         analysis: with a heatmap for each face and model.
         picture: that was analysed.
-        cards: of its models.
         view: `check` shows the first model, `compare` all of them.
         started: when the work on it began, by `time.perf_counter`.
         problems: sentences to show above it.
     """
+    cards = checkpoints.installed()
     return render(
         "result.html",
         state=analysis.status.value,
         view=view,
         analysis=analysis,
-        cards=cards,
-        titles={name: zoo.title(card) for name, card in cards.items()},
+        titles={card.name: zoo.title(card) for card in cards},
         judges={judge.model: judge for judge in analysis.judges},
         problems=problems,
-        others=len(checkpoints.installed()) > 1,
+        others=len(cards) > 1,
         seconds=time.perf_counter() - started,
-        **html_report.pictures(picture.rgb),
+        **embed(picture),
     )

@@ -1,9 +1,8 @@
 """For programs: the endpoints of the API, which are the tools of the MCP server too.
 
-The names and the docstrings of the functions in `ENDPOINTS` are what programs are shown.
+The names, the types and the docstrings of the functions in `ENDPOINTS` are what programs are shown;
+Gradio reads the types, so they are not put off by `from __future__ import annotations`.
 """
-
-from __future__ import annotations
 
 from typing import cast
 
@@ -11,17 +10,16 @@ import gradio as gr
 from gradio.events import api as add_endpoint
 
 from fakeface import batch
+from fakeface.contract import AnalysisResult, ModelResult, ReportResult
 from fakeface.images import decoder, fetch
-from fakeface.models import checkpoints
-from fakeface.page.answers import cards_of
-from fakeface.page.batch import find_uploads, judge_item
+from fakeface.models import checkpoints, zoo
+from fakeface.page.batch import find_uploads
 from fakeface.page.errors import errors_in_a_sentence
 from fakeface.page.parts import LIMITS
-from fakeface.page.service import judge, judge_bytes
+from fakeface.page.service import judge, judge_file
 from fakeface.page.uploads import Upload, read_upload, using
-from fakeface.report import html as html_report
-from fakeface.report import report
-from fakeface.report.contract import AnalysisResult, ModelResult, ReportResult
+from fakeface.report.html import to_html
+from fakeface.report.record import to_dict, to_record
 
 
 def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
@@ -49,7 +47,7 @@ def check_url(url: str, model: str = "") -> AnalysisResult:
     """
     with errors_in_a_sentence():
         found = fetch.fetch(url)
-        return _result(found.data, found.name, [model])
+        return to_dict(judge_file(lambda: found.data, found.name, [model])[0])
 
 
 def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisResult:
@@ -65,7 +63,8 @@ def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisRe
     upload = cast(Upload, picture)
     with errors_in_a_sentence(), using(upload):
         names = models or [card.name for card in checkpoints.installed()]
-        return _result(*read_upload(upload), names)
+        data, file = read_upload(upload)
+        return to_dict(judge_file(lambda: data, file, names)[0])
 
 
 def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisResult]:
@@ -79,8 +78,8 @@ def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisRe
         One object a file, as of `check`; a file that is no picture has the status unreadable.
     """
     uploads = cast(list[Upload], pictures)
-    with errors_in_a_sentence(), using(*uploads), batch.opened(find_uploads(uploads)) as items:
-        return [cast(AnalysisResult, report.to_dict(judge_item(item, model)[0])) for item in items]
+    with errors_in_a_sentence(), using(*uploads), batch.open_items(find_uploads(uploads)) as items:
+        return [to_dict(judge_file(item.read, item.name, [model])[0]) for item in items]
 
 
 def make_report(
@@ -100,8 +99,7 @@ def make_report(
     with errors_in_a_sentence(), using(upload):
         read = decoder.read_picture(*read_upload(upload))
         analysis = judge(read, models or [""], explain=True, faithful=faithful)
-        page = html_report.to_html(analysis, read.rgb, cards_of(analysis))
-        return {"html": page, "json": html_report.to_record(analysis)}
+        return {"html": to_html(analysis, read), "json": to_record(analysis)}
 
 
 def list_models() -> list[ModelResult]:
@@ -112,14 +110,7 @@ def list_models() -> list[ModelResult]:
     """
     root = checkpoints.checkpoints_root()
     with errors_in_a_sentence():
-        return [
-            cast(ModelResult, report.describe(card, root / card.name))
-            for card in checkpoints.installed()
-        ]
-
-
-def _result(data: bytes, file: str, names: list[str]) -> AnalysisResult:
-    return cast(AnalysisResult, report.to_dict(judge_bytes(data, file, names)[0]))
+        return [zoo.describe(card, root / card.name) for card in checkpoints.installed()]
 
 
 ENDPOINTS = (check, check_url, compare, make_report, list_models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -12,16 +11,15 @@ from typing import Any, Final
 import gradio as gr
 
 from fakeface import batch, scan
-from fakeface.images import decoder
 from fakeface.page.answers import Sent
 from fakeface.page.errors import BUSY, describe_error
 from fakeface.page.installed import Installed
 from fakeface.page.parts import make_part, make_radio, send_again
-from fakeface.page.service import describe_unreadable, judge
+from fakeface.page.service import judge_file
 from fakeface.page.uploads import Upload, find_upload, name_of, using
-from fakeface.report import html as html_report
-from fakeface.report import report
-from fakeface.types import Analysis, ImageError, Picture
+from fakeface.report.pictures import data_url
+from fakeface.report.record import to_dict
+from fakeface.types import ImageError
 
 THUMBNAIL_SIDE: Final = 72  # pixels
 PAUSE: Final = 0.5  # seconds between two states of the table, so that few large messages are sent
@@ -34,7 +32,7 @@ def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": header}
     with using(*uploads, *(sent or {}).get("earlier", ())):
         try:
-            with batch.opened(find_uploads(uploads)) as items:
+            with batch.open_items(find_uploads(uploads)) as items:
                 value["total"] = len(items)
                 yield value
                 shown = time.monotonic()
@@ -51,7 +49,7 @@ def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
 
 
 def find_uploads(uploads: Sequence[Upload]) -> list[tuple[Path | ImageError, str]]:
-    """Where each upload lies, or why it is not there, and its name; see `batch.opened`."""
+    """Where each upload lies, or why it is not there, and its name; see `batch.open_items`."""
     found: list[tuple[Path | ImageError, str]] = []
     for upload in uploads:
         try:
@@ -61,21 +59,9 @@ def find_uploads(uploads: Sequence[Upload]) -> list[tuple[Path | ImageError, str
     return found
 
 
-def judge_item(item: batch.Item, model: str) -> tuple[Analysis, Picture | None]:
-    """What became of one file of a batch, and its picture where it is one."""
-    data = b""
-    try:
-        data = item.read()
-        picture = decoder.read_picture(data, item.name)
-    except ImageError as error:
-        sha256 = hashlib.sha256(data).hexdigest() if data else ""
-        return describe_unreadable(item.name, error, [model], sha256=sha256), None
-    return judge(picture, [model]), picture
-
-
 def make_row(item: batch.Item, model: str) -> dict[str, Any]:
     """One file of a batch: what the table shows of it, and its parts of the CSV and the JSON."""
-    analysis, picture = judge_item(item, model)
+    analysis, picture = judge_file(item.read, item.name, [model])
     note = analysis.error or ""
     worst = analysis.worst(analysis.models[0])
     if worst and not worst.stable:
@@ -87,9 +73,9 @@ def make_row(item: batch.Item, model: str) -> dict[str, Any]:
         "p_fake": analysis.p_fake,
         "faces": len(analysis.faces),
         "note": note,
-        "thumbnail": html_report.data_url(picture.rgb, THUMBNAIL_SIDE) if picture else "",
+        "thumbnail": data_url(picture.rgb, THUMBNAIL_SIDE) if picture else "",
         "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
-        "json": report.to_dict(analysis),
+        "json": to_dict(analysis),
     }
 
 

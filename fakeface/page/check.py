@@ -14,7 +14,6 @@ from fakeface.page.answers import (
     Answer,
     Sent,
     answer,
-    cards_of,
     read_sent,
     render_analysis,
     render_blank,
@@ -27,7 +26,8 @@ from fakeface.page.installed import Installed
 from fakeface.page.parts import LIMITS, answer_busy, make_part, make_radio, send_again
 from fakeface.page.service import judge
 from fakeface.page.uploads import using
-from fakeface.report import html as html_report
+from fakeface.report.html import to_html
+from fakeface.report.record import to_record
 from fakeface.types import FakefaceError, Picture
 
 
@@ -40,7 +40,7 @@ def check_photo(sent: Sent | None, model: str) -> Answer:
 def _show(picture: Picture, model: str, faithful: bool) -> Answer:
     started = time.perf_counter()
     analysis = judge(picture, [model], explain=True, faithful=faithful)
-    html = render_analysis(analysis, picture, cards_of(analysis), view="check", started=started)
+    html = render_analysis(analysis, picture, view="check", started=started)
     # What the browser sends back, with the photo, when it wants a report on this answer.
     (name,) = analysis.models
     return {
@@ -71,9 +71,9 @@ def make_report(sent: Sent) -> dict[str, Any]:
             analysis = judge(picture, [str(sent.get("model"))], explain=True, faithful=faithful)
         kind: Literal["html", "json"] = "json" if sent.get("kind") == "json" else "html"
         if kind == "html":
-            text = html_report.to_html(analysis, picture.rgb, cards_of(analysis))
+            text = to_html(analysis, picture)
         else:
-            text = json.dumps(html_report.to_record(analysis), indent=2, ensure_ascii=False)
+            text = json.dumps(to_record(analysis), indent=2, ensure_ascii=False)
     except Exception as error:
         return {"message": describe_error(error), "ticket": sent.get("ticket")}
     return {

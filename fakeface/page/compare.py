@@ -11,7 +11,6 @@ from fakeface.page.answers import (
     Answer,
     Sent,
     answer,
-    cards_of,
     render_analysis,
     render_blank,
     render_error,
@@ -43,9 +42,7 @@ def _show(picture: Picture, names: Sequence[str]) -> Answer:
     if not usable:
         raise FakefaceError(" ".join(problems) or "Choose at least one model to judge the photo.")
     analysis = judge(picture, usable, explain=True)
-    html = render_analysis(
-        analysis, picture, cards_of(analysis), view="compare", started=started, problems=problems
-    )
+    html = render_analysis(analysis, picture, view="compare", started=started, problems=problems)
     return {"html": html}
 
 

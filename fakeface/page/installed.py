@@ -16,12 +16,19 @@ class Installed:
     Attributes:
         cards: of the models.
         default: the name of the one that judges unless another is chosen; None without a model.
-        problem: a sentence where the models cannot be listed; else empty.
+        problem: a sentence where there is no model that can be used; else empty.
+        broken: a sentence on each model that cannot be used.
     """
 
     cards: tuple[checkpoints.Card, ...] = ()
     default: str | None = None
     problem: str = ""
+    broken: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every sentence once."""
+        return self.broken or ((self.problem,) if self.problem else ())
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -37,12 +44,13 @@ class Installed:
         """All that there is to tell of each, the default first."""
         root = checkpoints.checkpoints_root()
         cards = sorted(self.cards, key=lambda card: card.name != self.default)
-        return [zoo.entry(card, root / card.name) for card in cards]
+        return [zoo.make_entry(card, root / card.name) for card in cards]
 
 
 def list_installed() -> Installed:
     """The installed models, or the sentence that says why there are none."""
+    broken = tuple(describe_error(error) for error in checkpoints.broken().values())
     try:
-        return Installed(tuple(checkpoints.installed()), checkpoints.default())
+        return Installed(tuple(checkpoints.installed()), checkpoints.default(), broken=broken)
     except FakefaceError as error:
-        return Installed(problem=describe_error(error))
+        return Installed(problem=describe_error(error), broken=broken)

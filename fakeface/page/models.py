@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import gradio as gr
 
 from fakeface.models import zoo
+from fakeface.models.evaluation_sets import set_title
 from fakeface.page.installed import Installed
 from fakeface.page.parts import make_part, render
 
 
-def render_models(entries: Iterable[zoo.Entry], default: str | None, problem: str = "") -> str:
+def render_models(
+    entries: Sequence[zoo.Entry], default: str | None, problems: Sequence[str] = ()
+) -> str:
     """Every installed model as HTML.
 
     Args:
         entries: the models, in order.
         default: the name of the one that judges unless another is chosen.
-        problem: a sentence to show above them.
+        problems: sentences to show above them.
     """
     return render(
         "models.html",
-        models=list(entries),
+        models=entries,
         default=default,
-        problems=[problem] if problem else [],
-        set_title=zoo.set_title,
+        problems=problems,
+        set_title=set_title,
     )
 
 
@@ -33,4 +36,4 @@ def lay_out(installed: Installed) -> None:
     entries = installed.entries()
     gr.set_static_paths([path for entry in entries for path in entry.plots.values()])
     with gr.Tab("Models", elem_id="models-tab"):
-        make_part("zoo", value=render_models(entries, installed.default, installed.problem))
+        make_part("zoo", value=render_models(entries, installed.default, installed.problems))

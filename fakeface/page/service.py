@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakeface import faces
-from fakeface.analyse import analyse, unreadable
+from fakeface.analyse import analyse, read_or_report
 from fakeface.images import decoder
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.page import spaces
-from fakeface.types import Analysis, FakefaceError, ImageError, Picture
+from fakeface.types import Analysis, FakefaceError, Picture
 
 log = logging.getLogger(__name__)
 
@@ -49,34 +48,24 @@ def judge(picture: Picture, names: Sequence[str], **options: Any) -> Analysis:
     `prepare` loads everything beforehand.
     """
     models, detector = load_tools(*names)
-    return analyse(
-        picture.data,
-        models=models,
-        detector=detector,
-        file=picture.file,
-        image=picture.rgb,
-        **options,
-    )
+    return analyse(picture, models=models, detector=detector, **options)
 
 
-def judge_bytes(
-    data: bytes, file: str, names: Sequence[str], **options: Any
+def judge_file(
+    read: Callable[[], bytes], file: str, names: Sequence[str]
 ) -> tuple[Analysis, Picture | None]:
-    """`judge` for a file; where it is no picture, the analysis says so, and None comes with it."""
-    try:
-        picture = decoder.read_picture(data, file)
-    except ImageError as error:
-        sha256 = hashlib.sha256(data).hexdigest()
-        return describe_unreadable(file, error, names, sha256=sha256), None
-    return judge(picture, names, **options), picture
+    """`judge` for a file; where it is no picture, the analysis says so, and None comes with it.
 
-
-def describe_unreadable(
-    file: str, error: ImageError, names: Sequence[str], *, sha256: str = ""
-) -> Analysis:
-    """What there is to say of a file that cannot be read; the models are named all the same."""
-    named = [name or checkpoints.default() for name in names]
-    return unreadable(file, error, models=named, sha256=sha256)
+    Args:
+        read: gives its bytes, or raises an ImageError.
+        file: its name.
+        names: of the models; one that cannot be loaded is an error, whatever the file is.
+    """
+    models, _ = load_tools(*names)
+    picture = read_or_report(read, file, [model.name for model in models])
+    if isinstance(picture, Analysis):
+        return picture, None
+    return judge(picture, names), picture
 
 
 def prepare(example: Path) -> None:
@@ -115,6 +104,6 @@ def load_everything() -> None:
 
 def _judge_example(example: Path) -> None:
     try:
-        judge(decoder.read_picture(example.read_bytes()), [""], explain=True)
-    except (FakefaceError, OSError) as error:
+        judge(decoder.open_picture(example), [""], explain=True)
+    except FakefaceError as error:
         log.warning("%s", error)

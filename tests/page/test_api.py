@@ -116,7 +116,7 @@ def test_a_fault_of_ours_is_a_sentence(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(api, "judge_bytes", broken)
+    monkeypatch.setattr(api, "judge_file", broken)
     with pytest.raises(gr.Error, match="Something went wrong in fakeface itself"):
         api.check(send(portrait))
     assert caplog.records[0].exc_info

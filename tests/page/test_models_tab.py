@@ -60,7 +60,7 @@ def test_every_word_of_a_card_is_text(untrained: Path) -> None:
     )
     checkpoints.write_card(folder, card)
     installed = list_installed()
-    html = render_models(installed.entries(), installed.default, problem=EVIL)
+    html = render_models(installed.entries(), installed.default, problems=[EVIL])
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;") > 8
 
@@ -93,4 +93,4 @@ def test_no_model_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     installed = list_installed()
     assert (installed.cards, installed.default, installed.choices) == ((), None, [])
     assert "No model is installed" in installed.problem
-    assert "No model is installed" in render_models(installed.entries(), None, installed.problem)
+    assert "No model is installed" in render_models(installed.entries(), None, installed.problems)
