@@ -50,6 +50,6 @@ def test_the_fakes_differ_from_their_photographs_on_the_face_alone() -> None:
     changed = np.abs(swapped.astype(int) - collins).max(axis=2) > 0
     inside = draw.oval(draw.COLLINS, collins.shape[:2]) > 0
     assert changed[inside].mean() > 0.9
-    near = cv2.dilate(inside.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    near = cv2.dilate(inside.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
     assert not changed[~near].any()
     assert np.array_equal(swapped, draw.swap_face(hopper, draw.HOPPER, collins, draw.COLLINS))
