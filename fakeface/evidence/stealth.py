@@ -48,7 +48,7 @@ class Mark(NamedTuple):
     Attributes:
         signature: one of the four.
         plane: where it is, in words.
-        text: what stands there; None where that is damaged.
+        text: what stands there, perhaps cut short; None where nothing can be read.
     """
 
     signature: str
@@ -120,19 +120,17 @@ def _mark(channels: npt.NDArray[np.uint8], plane: str) -> Iterator[Mark]:
         return
     (length,) = struct.unpack(">I", read(8 * _HEAD, 4).rjust(4, b"\0"))
     body = read(8 * (_HEAD + 4), min(length // 8, MAX_TEXT))
-    text: str | None = None
-    if len(body) == length // 8 and body:
-        text = _text(body, packed=signature.endswith(b"comp"))
-    yield Mark(signature.decode(), _WORDS[plane], text)
+    yield Mark(signature.decode(), _WORDS[plane], _text(body, packed=signature.endswith(b"comp")))
 
 
 def _text(body: bytes, *, packed: bool) -> str | None:
+    """The text, as far as it goes: where the picture was cut, its end is missing."""
     if packed:
         try:
             body = zlib.decompressobj(wbits=31).decompress(body, MAX_TEXT)  # 31: gzip
         except zlib.error:
             return None
-    return body.decode("utf-8", "replace")
+    return body.decode("utf-8", "replace") or None
 
 
 def fields(mark: Mark) -> list[Field]:

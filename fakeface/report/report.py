@@ -19,6 +19,7 @@ from fakeface.types import (
     Box,
     Consensus,
     FaceReport,
+    Finding,
     Heatmap,
     Score,
     Status,
@@ -141,10 +142,15 @@ def to_text(analysis: Analysis) -> str:
             f"    {warning}" for warning in (report.quality.warnings if report.quality else ())
         ]
     lines += [
-        f"  in the file: {shown(finding.title)} ({finding.trust}): {shown(finding.detail)}"
+        f"  in the file: {shown(finding.title)} ({_standing(finding)}): {shown(finding.detail)}"
         for finding in analysis.provenance
     ]
     return "\n".join(lines)
+
+
+def _standing(finding: Finding) -> str:
+    """How far a finding can be trusted, in a word or two."""
+    return "not checked" if finding.checked == "not_checked" else finding.trust
 
 
 def unstable(score: Score) -> str:
