@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.explain import _without, faithfulness
+from fakeface.explain import _without, faithfulness, grad_cam
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 
 SIDE = 64
 HOW = Preprocessing(SIDE, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -22,7 +22,8 @@ class Eyes(Model):
 
     def __init__(self, sign: float = 1.0) -> None:
         network = random_network("mobilenetv2_100")
-        super().__init__("m", network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7), "cpu")
+        facts = card("m", preprocessing=HOW, calibration=Calibration(1.0, 0.3, 0.7))
+        super().__init__(facts, network, "cpu")
         self.sign = sign
 
     def forward(self, batch: torch.Tensor):
@@ -92,3 +93,20 @@ def test_what_is_hidden_is_filled_in_from_its_surroundings():
     assert torch.equal(spoilt, before)
     # A slope is its own mean of neighbours, so it comes back.
     assert filled.numpy() == pytest.approx(slope.numpy(), abs=1e-5)
+
+
+def test_the_offset_decides_which_side_is_explained():
+    """A logit of 0.5 speaks for real where the calibration takes 1 off."""
+    network, batch = random_network("mobilenetv2_100"), faces()
+    plain, shifted = (
+        Model(
+            card("m", preprocessing=HOW, calibration=Calibration(1.0, 0.3, 0.7, offset=offset)),
+            network,
+            "cpu",
+        )
+        for offset in (0.0, -1.0)
+    )
+    logits = np.full(len(batch), 0.5, np.float32)
+    fake, real = grad_cam(plain, batch, logits), grad_cam(plain, batch, -logits)
+    assert not np.array_equal(fake, real)
+    assert np.array_equal(grad_cam(shifted, batch, logits), real)
