@@ -18,6 +18,7 @@ from test_provenance import WEBUI, png_text, xmp
 
 from fakeface.evidence import credentials as checks
 from fakeface.evidence import provenance
+from fakeface.evidence.manifest import summarise
 from fakeface.types import Finding
 
 CASES = Path(__file__).parent / "data" / "cases"
@@ -176,9 +177,50 @@ def test_agents_and_keys_of_the_creation(signer, action):
     assert "made by a generative model" in finding.title
 
 
+@pytest.mark.parametrize(
+    ("data", "scope"),
+    [
+        ({"actions": [{"action": "c2pa.created", "digitalSourceType": [AI]}]}, "whole"),
+        ({"actions": [{"action": "c2pa.created", "x:digitalSourceType": {"@id": AI}}]}, "whole"),
+        (
+            {
+                "actions": [{"action": "c2pa.created"}],
+                "templates": [{"action": "c2pa.created", "digitalSourceType": AI}],
+            },
+            "whole",
+        ),
+        (
+            {
+                "actions": [{"action": "c2pa.opened"}, {"action": "c2pa.edited"}],
+                "templates": [{"action": "c2pa.edited", "softwareAgent": "Adobe Firefly"}],
+            },
+            "part",
+        ),
+    ],
+)
+def test_other_spellings_of_the_same(data, scope):
+    says, said, _ = summarise({"assertions": [{"label": "c2pa.actions.v2__1", "data": data}]})
+    assert (says, said) == ("ai", scope)
+
+
+def test_an_assertion_of_a_vendor_on_a_picture_that_was_opened():
+    vendor = {"label": "com.vendor.edits", "data": {"com.vendor.digitalSourceType": AI}}
+    opened = {"label": "c2pa.actions", "data": {"actions": [OPENED]}}
+    metadata = {"label": "cawg.metadata", "data": {"Iptc4xmpExt:DigitalSourceType": AI}}
+    assert summarise({"assertions": [vendor]})[1] == "whole"
+    assert summarise({"assertions": [opened, vendor]})[1] == "part"
+    assert summarise({"assertions": [opened, metadata]})[1] == "whole"
+
+
+def test_a_watermark_is_no_edit(signer):
+    marked = {"action": "c2pa.watermarked.unbound"}
+    assert signed(signer, actions=[CREATED, marked]).says == "camera"
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
-    "program", ["Adobe_Firefly", "OpenAI-API", "ChatGPT", "Midjourney/7", "Bing Image Creator"]
+    "program",
+    ["Adobe_Firefly", "OpenAI-API", "ChatGPT", "Midjourney/7", "Adobe Firefly/1.0 c2pa-rs/0.33"],
 )
 def test_a_generator_that_wrote_the_claim(signer, program, version):
     options = {"program": program, "version": version}

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from fakeface.evidence import NOT_LOOKED_FOR
 from fakeface.evidence.fields import MAX_FIELDS, MAX_PARTS, MAX_TEXT, MAX_TOTAL
 from fakeface.evidence.stealth import MAX_PIXELS
+from fakeface.report import html
+from fakeface.types import Finding
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
@@ -43,3 +46,12 @@ def test_the_limits_are_those_of_the_code():
         f"{MAX_PIXELS // 10**6} megapixels",
     ):
         assert limit in words
+
+
+def test_the_report_says_what_is_not_looked_for_and_what_was_not_checked():
+    unchecked = Finding("c2pa", "T", "D.", "unknown", "unsigned", checked="not_checked")
+    part = Finding("c2pa", "T", "D.", "ai", "valid", checked="holds", scope="part")
+    panel = html.environment().get_template("parts.html").module.provenance([unchecked, part])
+    assert escape(NOT_LOOKED_FOR) in panel
+    assert "Not checked" in panel and "Unsigned" not in panel
+    assert "about parts of it" in panel
