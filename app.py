@@ -264,7 +264,7 @@ def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
         "faces": len(analysis.faces),
         "note": note,
         "thumbnail": "" if image is None else html_report.data_url(image, THUMBNAIL_SIDE),
-        "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
+        "csv": "".join(scan.line(row).decode() for row in scan.rows(analysis)),
         "json": report.to_dict(analysis),
     }
 
@@ -284,7 +284,7 @@ def judged_item(item: batch.Item, model: str) -> tuple[Analysis, RGB | None]:
 
 def csv_header() -> str:
     """The first line of a table, as `python -m fakeface scan` writes it."""
-    return scan.line(scan.COLUMNS).decode()
+    return scan.header(bom=True).decode()  # people open it in Excel
 
 
 # The models on show ---------------------------------------------------------------------------

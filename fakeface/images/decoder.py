@@ -93,6 +93,15 @@ def decode(data: bytes) -> RGB:
     return _upright(_to_rgb(image), _orientation(image))
 
 
+def refusal(head: bytes) -> types.ImageError | None:
+    """Why a file is not read, by its first 4096 bytes; None where it is a picture that is."""
+    try:
+        _recognise(head[:4096])
+    except types.ImageError as error:
+        return error
+    return None
+
+
 def read_bytes(path: Path) -> bytes:
     """Reads a whole file of at most MAX_BYTES bytes.
 
