@@ -49,7 +49,7 @@ TEMPLATES = html_report.environment(ASSETS)
 # one thread load while the others wait. A failure is not kept: a repaired model needs no restart.
 _loading = threading.Lock()
 _model = functools.cache(checkpoints.load)
-_detector = functools.cache(faces.open_detector)
+_detector = faces.DetectorSource().get
 
 
 def tools(*names: str) -> tuple[list[Model], faces.Detector]:

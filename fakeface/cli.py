@@ -161,7 +161,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "whole picture (default: the best one installed)",
     )
     parser.add_argument(
-        "--detector", choices=("yunet", "haar"), help="how to find faces (default: the best here)"
+        "--detector",
+        choices=("yunet", "mtcnn", "haar"),
+        help="how to find faces (default: the best here)",
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
@@ -266,13 +268,11 @@ def _scan(args: argparse.Namespace) -> int:
         raise _UsageError("--workers must be at least 1.")
     table = Table(args.out, bom=args.bom)
     models, detector = _open(args)
-    from tqdm import tqdm
-
+    from fakeface.progress import progress
     from fakeface.scan.lock import TableError
     from fakeface.scan.pipeline import Summary, scan
 
     summary = Summary()
-    every = 0.5 if sys.stderr.isatty() else 60.0  # seconds; a log needs no more
     try:
         scan(
             sources,
@@ -280,7 +280,7 @@ def _scan(args: argparse.Namespace) -> int:
             models=models,
             detector=detector,
             workers=args.workers,
-            progress=lambda total: tqdm(total=total, unit="file", mininterval=every),
+            progress=lambda total: progress(total=total, unit="file"),
             summary=summary,
         )
     except (TableError, KeyboardInterrupt) as error:

@@ -149,14 +149,20 @@ class Picture:
     Attributes:
         data: the whole file, unchanged.
         sha256: of `data`, lower-case hex.
-        rgb: upright RGB, uint8 (H, W, 3).
+        rgb: upright RGB, uint8 (H, W, 3); of a moving picture, the frame that was looked at last.
         file: the name it was given under, for display; it is never opened.
+        frames: how many pictures the file shows one after the other, or on pages.
+        looked: which of them were looked at, counted from 0.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     data: bytes
     sha256: str
     rgb: RGB
     file: str = ""
+    frames: int = 1
+    looked: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,14 +269,21 @@ class Finding:
 
     Attributes:
         kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
-            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+            the older IPTC records), "xmp", "png" (text chunks), "exif", "comment", "pixels" (their
+            lowest bits) or "file" (its order).
         title: a short line for people.
         detail: one or a few plain sentences. Words quoted from the file are cut short and free of
             control characters, but still a stranger's: whoever shows them escapes them.
         says: what it speaks for, if it is true; "edited" is software that works on pictures.
         trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
             one by a signer nobody vouches for, "invalid" one that does not fit the file, and
-            "unsigned" what anybody can write.
+            "unsigned" what anybody can write, and credentials that were not checked.
+        checked: of signed credentials whether they hold: "holds" (signature and hashes fit),
+            "does_not_hold" (one failed) or "not_checked" (nothing is fetched, or the form is too
+            new or too old); "not_checked" too for a part of the file that could not be read. None
+            for what is not signed, where there is nothing to check.
+        scope: whether `says` is about the "whole" picture or a "part" of it; None where that is
+            not said.
     """
 
     kind: str
@@ -278,6 +291,8 @@ class Finding:
     detail: str
     says: Literal["ai", "camera", "edited", "unknown"]
     trust: Literal["trusted", "valid", "invalid", "unsigned"]
+    checked: Literal["holds", "does_not_hold", "not_checked"] | None = None
+    scope: Literal["whole", "part"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final, NoReturn, TypeAlias
 
 from fakeface.batch import Item
 from fakeface.images import decoder as images
+from fakeface.images.kinds import refusal
 from fakeface.types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
 
 LeftOut: TypeAlias = Callable[[str, str], None]  # is told a reason, in a sentence, and a name
@@ -99,7 +100,7 @@ def _refusal(
         return "This is no ordinary file."
     if picture(info.name):
         return None
-    error = images.refusal(content.read(4096))
+    error = refusal(content.read(4096))
     return str(error) if error else None
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 from fakeface.batch import Item
 from fakeface.images import decoder as images
+from fakeface.images.kinds import refusal
 from fakeface.names import to_path
 from fakeface.scan.shards import LeftOut, Shard, Stored, is_shard, shard
 from fakeface.types import FakefaceError, ImageError, ImageTooLarge
@@ -167,7 +168,7 @@ def _refusal(path: Path) -> str | None:
         if not path.is_file():  # reading a pipe may never end
             return "This is no ordinary file."
         with path.open("rb") as file:
-            error = images.refusal(file.read(4096))
+            error = refusal(file.read(4096))
         return str(error) if error else None
     except OSError as error:
         return f"This file cannot be read ({error.strerror})."
@@ -212,8 +213,8 @@ def _part(system: Any, path: str, start: int, size: int) -> bytes:
 
 def _remote_refusal(system: Any, path: str) -> str | None:
     try:
-        refusal = images.refusal(_part(system, path, 0, 4096))
-        return str(refusal) if refusal else None
+        reason = refusal(_part(system, path, 0, 4096))
+        return str(reason) if reason else None
     except Exception as error:
         return f"This file cannot be read ({_words(error)})."
 

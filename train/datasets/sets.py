@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fakeface.models.zoo import TITLES
-from train.datasets.faces import only
-from train.datasets.records import without_swaps
-from train.datasets.sources import Record, SourceError
+from train.datasets.records import Record, SourceError, only, without_swaps
 
 SETS = tuple(TITLES)
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
