@@ -26,9 +26,8 @@ from fakeface.models import checkpoints
 from fakeface.models.backbones import build, parameters
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
-from fakeface.report.report import NOTE
+from fakeface.report.text import NOTE
 from fakeface.scan import pipeline
-from fakeface.types import Analysis
 from tests.full_disk import fill_disk
 
 HEADER = "path,status,model,faces,p_fake,verdict,weights"
@@ -431,14 +430,14 @@ def test_help_and_version(run: Run) -> None:
 
 
 def test_ctrl_c(run: Run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pipeline.analyse_bytes
+    real = pipeline.judge_bytes
 
-    def stop(data: bytes, **options: Any) -> Analysis:
+    def stop(data: bytes, *rest: Any) -> pipeline.Outcome:
         if data.endswith(b"b.jpg"):
             raise KeyboardInterrupt
-        return real(data, **options)
+        return real(data, *rest)
 
-    monkeypatch.setattr(pipeline, "analyse_bytes", stop)
+    monkeypatch.setattr(pipeline, "judge_bytes", stop)
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         (tmp_path / name).write_bytes(portrait.read_bytes() + name.encode())
     outcome = run("scan", tmp_path, "--out", tmp_path / "out.csv", "--detector", "haar")

@@ -14,9 +14,9 @@ ROOT = Path(fakeface.__file__).parents[1]
 # The modules and packages of each package, in the order of the data.
 ORDER = {
     "fakeface": [
-        "types", "secrets", "files", "names", "progress", "images", "evidence", "faces", "models",
-        "stability", "quality", "explain", "analyse", "batch", "scan", "report", "page", "cli",
-        "__main__",
+        "types", "fields", "contract", "secrets", "files", "names", "progress", "images",
+        "evidence", "faces", "models", "stability", "quality", "explain",
+        "analyse", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "export", "evaluate",
@@ -105,6 +105,7 @@ def test_the_public_api_is_pinned():
         "Heatmap",
         "ImageError",
         "Judge",
+        "Picture",
         "Quality",
         "Score",
         "Status",
@@ -117,7 +118,9 @@ def test_the_public_api_is_pinned():
         "installed",
         "load",
         "open_detector",
+        "open_picture",
         "overlay",
+        "read_picture",
         "to_dict",
     ]
     for name in fakeface.__all__:

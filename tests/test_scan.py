@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,10 @@ from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from fakeface.names import spell, to_path
 from fakeface.scan import COLUMNS, pipeline, rows
-from fakeface.scan.pipeline import Summary, scan
+from fakeface.scan.pipeline import Outcome, Summary, scan
 from fakeface.scan.table import Table
 from fakeface.types import Analysis, Box, Face, FaceReport, Score, Status, Verdict
+from tests.conftest import card
 
 HEADER = "path,status,model,faces,p_fake,verdict,weights\n"
 
@@ -34,9 +36,8 @@ def tiny(name: str, logit: float, weights: str) -> Model:
     network = build("mobilenetv2_100")
     torch.nn.init.constant_(network.get_submodule("classifier").bias, logit)  # type: ignore[arg-type]
     how = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    return Model(
-        name, network, "mobilenetv2_100", how, Calibration(1.0, 0.3, 0.7), "cpu", sha256=weights
-    )
+    facts = card(name, preprocessing=how, calibration=Calibration(1.0, 0.3, 0.7))
+    return Model(dataclasses.replace(facts, sha256=weights), network, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +75,13 @@ def folder(tmp_path: Path, portrait: Path) -> Path:
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, list[str]]]:
     """Which bytes are analysed, and by which models."""
     seen: list[tuple[bytes, list[str]]] = []
-    real = pipeline.analyse_bytes
+    real = pipeline.judge_bytes
 
-    def spy(data: bytes, *, models: list[Model], **options: Any) -> Analysis:
+    def spy(data: bytes, models: list[Model], detector: Detector) -> Outcome:
         seen.append((data, [m.name for m in models]))
-        return real(data, models=models, **options)
+        return real(data, models, detector)
 
-    monkeypatch.setattr(pipeline, "analyse_bytes", spy)
+    monkeypatch.setattr(pipeline, "judge_bytes", spy)
     return seen
 
 
@@ -201,14 +202,14 @@ def test_ctrl_c_keeps_what_was_done(
     folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        real = pipeline.analyse_bytes
+        real = pipeline.judge_bytes
 
-        def stop(data: bytes, **options: Any) -> Analysis:
+        def stop(data: bytes, *rest: Any) -> Outcome:
             if data.startswith(b"\x89PNG"):
                 raise KeyboardInterrupt
-            return real(data, **options)
+            return real(data, *rest)
 
-        patch.setattr(pipeline, "analyse_bytes", stop)
+        patch.setattr(pipeline, "judge_bytes", stop)
         with pytest.raises(KeyboardInterrupt):
             run(folder)
     assert [row[1] for row in read(tmp_path / "out.csv")] == ["unreadable"] * 2 + ["ok"] * 2
@@ -388,11 +389,11 @@ def test_no_more_than_a_few_files_are_in_memory(
     for i in range(30):
         (tmp_path / f"{i:02}.jpg").write_bytes(portrait.read_bytes() + bytes([i]))
     written, ahead = 0, []
-    real = pipeline.analyse_bytes
+    real = pipeline.judge_bytes
 
-    def count(data: bytes, **options: Any) -> Analysis:
+    def count(data: bytes, *rest: Any) -> Outcome:
         ahead.append(data[-1] - written)
-        return real(data, **options)
+        return real(data, *rest)
 
     class Bar:
         def __init__(self, total: float) -> None:
@@ -405,7 +406,7 @@ def test_no_more_than_a_few_files_are_in_memory(
         def close(self) -> None:
             assert self.total == 30
 
-    monkeypatch.setattr(pipeline, "analyse_bytes", count)
+    monkeypatch.setattr(pipeline, "judge_bytes", count)
     table = Table(tmp_path / "out.csv")
     scan([str(tmp_path)], table, models=models[:1], detector=detector, workers=2, progress=Bar)
     assert len(ahead) == 30

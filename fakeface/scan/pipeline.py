@@ -13,11 +13,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fakeface.analyse import analyse_bytes, unreadable
+from fakeface.analyse import analyse, read_or_report
 from fakeface.batch import Item
 from fakeface.faces import Detector
 from fakeface.models.batching import MergedModel
 from fakeface.models.engine import Model
+from fakeface.names import spell
 from fakeface.scan.rows import Row, path_cell, rows
 from fakeface.scan.shards import Shard
 from fakeface.scan.sources import find
@@ -69,8 +70,8 @@ class Summary:
 
     def add_unreadable(self, reason: str, name: str) -> None:
         """Note why a file could not be read; equal reasons are told once."""
-        if reason.startswith(f"{name} "):
-            reason = f"This file {reason.removeprefix(name).lstrip()}"
+        if reason.startswith(f"{spell(name)} "):
+            reason = f"This file {reason.removeprefix(spell(name)).lstrip()}"
         self.unreadable.setdefault(reason, Group()).add(name)
 
     def add_left_out(self, reason: str, name: str) -> None:
@@ -195,7 +196,7 @@ class _Work:
         if self.bar is not None:  # a bar with nothing to do yet is false
             self.bar.total = (self.bar.total or 0) + by
 
-    def done(self, item: Item, outcome: _Outcome) -> None:
+    def done(self, item: Item, outcome: Outcome) -> None:
         """The rows of a file are in the table."""
         self.summary.missing -= 1
         self.summary.counts[outcome.status] += 1
@@ -206,7 +207,7 @@ class _Work:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
     """What became of some bytes, under whatever name: rows without a path, a sentence."""
 
     status: Status
@@ -219,17 +220,18 @@ class _Judge:
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
-        self._known: dict[tuple[bytes, tuple[str, ...]], Future[_Outcome]] = {}
+        self._known: dict[tuple[bytes, tuple[str, ...]], Future[Outcome]] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, item: Item, models: Sequence[Model]) -> Future[_Outcome]:
+    def __call__(self, item: Item, models: Sequence[Model]) -> Future[Outcome]:
         """The outcome, which another thread may still be at work on."""
         names = tuple(model.name for model in models)
         try:
             data = item.read()
         except ImageError as error:
-            failed: Future[_Outcome] = Future()
-            failed.set_result(_outcome(unreadable(item.name, error, models=names), models))
+            failed: Future[Outcome] = Future()
+            nothing = [Row("", Status.UNREADABLE, m.name, 0, None, None, m.sha256) for m in models]
+            failed.set_result(Outcome(Status.UNREADABLE, tuple(nothing), str(error)))
             return failed
         key = hashlib.sha256(data).digest(), names
         with self._lock:
@@ -240,24 +242,28 @@ class _Judge:
             if len(self._known) > _KNOWN:
                 self._known.pop(next(iter(self._known)))
         try:
-            analysis = analyse_bytes(data, models=models, detector=self._detector, provenance=False)
-            mine.set_result(_outcome(analysis, models))
+            mine.set_result(judge_bytes(data, models, self._detector))
         except BaseException as error:
             mine.set_exception(error)
         return mine
 
 
-def _outcome(analysis: Analysis, models: Sequence[Model]) -> _Outcome:
+def judge_bytes(data: bytes, models: Sequence[Model], detector: Detector) -> Outcome:
+    """The outcome of a file that was read."""
+    found = read_or_report(lambda: data, "", [model.name for model in models])
+    if not isinstance(found, Analysis):
+        # What the file says of its own origin is no part of the table.
+        found = analyse(found, models=models, detector=detector, provenance=False)
     weights = {model.name: model.sha256 for model in models}
-    return _Outcome(analysis.status, tuple(rows(analysis, weights)), analysis.error)
+    return Outcome(found.status, tuple(rows(found, weights)), found.error)
 
 
 def _ahead(
     judge: _Judge, items: Iterable[tuple[Item, Sequence[Model]]], threads: int
-) -> Generator[tuple[Item, _Outcome]]:
+) -> Generator[tuple[Item, Outcome]]:
     """Items and what becomes of them, in order; some are begun before they are asked for."""
     with ThreadPoolExecutor(threads) as pool:
-        begun: deque[tuple[Item, Future[Future[_Outcome]]]] = deque()
+        begun: deque[tuple[Item, Future[Future[Outcome]]]] = deque()
         try:
             for item, models in items:
                 begun.append((item, pool.submit(judge, item, models)))
