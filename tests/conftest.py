@@ -11,6 +11,7 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ.pop("FAKEFACE_YUNET", None)
+os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
 from fakeface.faces import Haar
 from fakeface.models import checkpoints
