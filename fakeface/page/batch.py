@@ -28,7 +28,7 @@ PAUSE: Final = 0.5  # seconds between two states of the table, so that few large
 def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
     """Many files, as the value of assets/table.js, which grows."""
     uploads: list[Upload] = list((sent or {}).get("files", ()))
-    header = scan.line(scan.COLUMNS).decode()
+    header = scan.header(bom=True).decode()  # people open it in Excel
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": header}
     with using(*uploads, *(sent or {}).get("earlier", ())):
         try:
@@ -74,7 +74,7 @@ def make_row(item: batch.Item, model: str) -> dict[str, Any]:
         "faces": len(analysis.faces),
         "note": note,
         "thumbnail": data_url(picture.rgb, THUMBNAIL_SIDE) if picture else "",
-        "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
+        "csv": "".join(scan.line(row).decode() for row in scan.rows(analysis)),
         "json": to_dict(analysis),
     }
 
