@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fakeface.faces import Detector
+from fakeface.faces import Detector, largest
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_tensor
@@ -127,7 +127,8 @@ def score(
             if box is None:
                 key = f"{record.sha256} {name}"
                 if key not in known:
-                    found = largest(detector, changed)
+                    face = largest(detector.detect(changed))
+                    found = face.box if face else None
                     known[key] = found.as_list() if found else None
                 at = known[key]
                 box = Box(*at) if at else None
@@ -159,12 +160,6 @@ def score(
             part = boxes.with_suffix(".part")
             part.write_text(json.dumps(dict(known)))
             part.replace(boxes)
-
-
-def largest(detector: Detector, image: RGB) -> Box | None:
-    """The box of the largest face, or None."""
-    found = detector.detect(image)
-    return max((face.box for face in found), key=lambda box: box.w * box.h, default=None)
 
 
 def in_threads(function: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
