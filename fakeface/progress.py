@@ -29,14 +29,14 @@ class _Lines:
         self._stream.flush()
 
 
-def progress(items: Iterable[T] | None = None, **options: Any) -> tqdm[T]:
+def progress(items: Iterable[T] = (), **options: Any) -> tqdm[T]:
     """What `tqdm.tqdm` gives, for the place where it is shown.
 
     Where standard error is no terminal, a line is written at the start, once a minute, and at the
     end, and none of them holds a carriage return.
 
     Args:
-        items: to go through, if any.
+        items: to go through; without them the bar is moved by its `update`.
         options: of `tqdm.tqdm`: total, desc, unit, initial, disable.
     """
     if sys.stderr.isatty():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
-os.environ.pop("FAKEFACE_YUNET", None)
+os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 
 from fakeface.faces import Haar
 from fakeface.models import checkpoints
