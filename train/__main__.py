@@ -22,11 +22,11 @@ COMMANDS = {
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": (
         "evaluation.cross_dataset",
-        "measure runs that are not exported on every set",
+        "measure runs that are not exported",
     ),
     "leave-one-group-out": (
         "evaluation.leave_one_group_out",
-        "train without each family in turn, and measure on it",
+        "measure each family unseen",
     ),
     "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
     "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
