@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).with_name("templates")
 MARKS: Final = {Verdict.FAKE: "!", Verdict.REAL: "✓", Verdict.UNSURE: "?"}
 WORDS: Final = {
     Verdict.FAKE: "AI-generated",
-    Verdict.REAL: "real photograph",
+    Verdict.REAL: "no sign of AI found",
     Verdict.UNSURE: "unsure",
 }
 STYLES: Final = {Verdict.FAKE: "fake", Verdict.REAL: "real", Verdict.UNSURE: "unsure"}
