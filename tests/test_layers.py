@@ -14,7 +14,8 @@ ROOT = Path(fakeface.__file__).parents[1]
 # The modules and packages of each package, in the order of the data.
 ORDER = {
     "fakeface": [
-        "types", "secrets", "files", "progress", "images", "evidence", "faces", "models",
+        "types", "fields", "contract", "secrets", "files", "progress", "images", "evidence",
+        "faces", "models",
         "stability", "quality", "explain", "analyse", "batch", "scan", "report", "page", "cli",
         "__main__",
     ],
@@ -105,6 +106,7 @@ def test_the_public_api_is_pinned():
         "Heatmap",
         "ImageError",
         "Judge",
+        "Picture",
         "Quality",
         "Score",
         "Status",
@@ -117,7 +119,9 @@ def test_the_public_api_is_pinned():
         "installed",
         "load",
         "open_detector",
+        "open_picture",
         "overlay",
+        "read_picture",
         "to_dict",
     ]
     for name in fakeface.__all__:

@@ -65,6 +65,15 @@ def spread(frames: int, size: int) -> tuple[int, ...]:
     return tuple(sorted({round(step * last / (FRAMES - 1)) for step in range(FRAMES)}))
 
 
+def open_picture(path: Path) -> Picture:
+    """A file at a path as a record of its bytes and its pixels.
+
+    Raises:
+        ImageError: it cannot be read; see `read_bytes` and `decode`.
+    """
+    return read_picture(read_bytes(path), str(path))
+
+
 def decode(data: bytes) -> RGB:
     """Decodes a picture in this process; of an animation or a stack of pages, the first.
 
