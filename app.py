@@ -217,7 +217,7 @@ def show(
         problems=problems,
         others=len(cards) > 1,
         seconds=time.perf_counter() - started,
-        **embed(picture),
+        **embed(picture, analysis),
     )
 
 

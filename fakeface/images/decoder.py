@@ -54,6 +54,13 @@ def later_frames(picture: Picture) -> Iterator[Picture]:
         yield picture
 
 
+def at_frame(picture: Picture, frame: int) -> Picture:
+    """The picture at the frame that an analysis speaks of, which is mostly the one it has."""
+    if frame == picture.looked[-1]:
+        return picture
+    return replace(picture, rgb=workers.decode_frame(picture.data, frame).rgb, looked=(frame,))
+
+
 def spread(frames: int, size: int) -> tuple[int, ...]:
     """Which frames to look at: at most FRAMES, evenly, as far as `_REACH` pixels allow.
 

@@ -30,7 +30,7 @@ from fakeface.images import frames
 from fakeface.images.frames import Decoded
 
 SETTING: Final = "FAKEFACE_DECODE_IN_PROCESS"
-WALL: Final = 15.0  # seconds for one file, since other programs may keep the processors busy
+WALL: Final = 30.0  # seconds for one file: long, since others may keep the processors busy
 MOST: Final = max(2, min(4, os.cpu_count() or 1))  # processes
 
 TOO_SLOW: Final = "This file takes too long to decode; save the picture again, or a smaller copy."
