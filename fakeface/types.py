@@ -19,6 +19,7 @@ Exceptions, each with a message of one sentence that says what is wrong and what
     │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
     │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
     ├── DetectorError          the face detector cannot be started
+    ├── EngineError            a network cannot be run by the engine that was asked for
     └── FetchError             a picture cannot be fetched from its address
         ├── AddressRefused     an address that is never opened: private, or not of the web
         ├── FetchFailed        the server does not answer, or answers with an error
@@ -90,6 +91,10 @@ class CheckpointMismatch(CheckpointError):
 
 class DetectorError(FakefaceError):
     """The face detector cannot be started."""
+
+
+class EngineError(FakefaceError):
+    """A network cannot be run by the engine that was asked for."""
 
 
 class FetchError(FakefaceError):

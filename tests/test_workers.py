@@ -138,11 +138,12 @@ def test_files_made_to_be_slow(name: str, worker: workers._Worker) -> None:
     data = COSTLY[name]()
     assert len(data) <= 32 * MIB
     before = usage(worker)
+    said = ""
     try:
-        found = worker.decode_frame(data, 0)
-        assert found.rgb.size
+        worker.decode_frame(data, 0)
     except ImageError as error:
-        assert str(error) not in (workers.TOO_SLOW, workers.CRASHED)
+        said = str(error)
+    assert said not in (workers.TOO_SLOW, workers.CRASHED)
     seconds, memory = usage(worker)
     assert seconds - before[0] <= 5
     assert memory - before[1] <= 600
@@ -345,7 +346,8 @@ def test_processes_end_with_the_program() -> None:
         "import io\nfrom PIL import Image\nfrom fakeface.images import workers\n"
         "stream = io.BytesIO(); Image.new('RGB', (8, 8)).save(stream, 'PNG')\n"
         "workers.decode_frame(stream.getvalue())\n"
-        "print(workers._pool._free.get()._process.pid, flush=True)\nimport os; os.kill(os.getpid(), 9)\n"
+        "print(workers._pool._free.get()._process.pid, flush=True)\n"
+        "import os; os.kill(os.getpid(), 9)\n"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300).stdout
     end = time.monotonic() + 60

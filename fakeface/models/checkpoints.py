@@ -111,7 +111,13 @@ def default(root: Path | None = None) -> str:
     )
 
 
-def load(name: str, *, root: Path | None = None, device: str | None = None) -> Model:
+def load(
+    name: str,
+    *,
+    root: Path | None = None,
+    device: str | None = None,
+    engine: str | None = None,
+) -> Model:
     """A ready model, with the card, the preprocessing and the calibration that belong to it.
 
     A damaged reference.safetensors is left out, and the log says so: the model then gives no
@@ -121,9 +127,10 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         name: the folder's name below `root`.
         root: see `checkpoints_root`.
         device: "cpu", "cuda" ...; None takes the GPU where there is one.
+        engine: "auto", "torch" or "openvino"; None for that of FAKEFACE_ENGINE, else auto.
 
     Raises:
-        CheckpointMissing, CheckpointDamaged, CheckpointMismatch: see `fakeface.types`.
+        CheckpointMissing, CheckpointDamaged, CheckpointMismatch, EngineError: see `fakeface.types`.
     """
     root = root or checkpoints_root()
     if not name or Path(name).name != name:
@@ -150,7 +157,9 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         reference = read_reference(folder, card, width)
     except CheckpointError as error:
         _log.warning("%s", error)
-    return Model(card, network, device, reference=reference)
+    model = Model(card, network, device, reference=reference)
+    model.speed_up(engine)
+    return model
 
 
 def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -33,7 +33,8 @@ def _lines(analysis: Analysis) -> Iterator[str]:
     for number, report in enumerate(analysis.faces, 1):
         yield from _face_lines(number, report, width)
     for finding in analysis.provenance:
-        yield f"  in the file: {escape(finding.title)} ({finding.trust}): {escape(finding.detail)}"
+        standing = "not checked" if finding.checked == "not_checked" else finding.trust
+        yield f"  in the file: {escape(finding.title)} ({standing}): {escape(finding.detail)}"
 
 
 def _face_lines(number: int, report: FaceReport, width: int) -> Iterator[str]:
