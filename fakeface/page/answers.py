@@ -91,5 +91,5 @@ def render_analysis(
         problems=problems,
         others=len(cards) > 1,
         seconds=time.perf_counter() - started,
-        **embed(picture),
+        **embed(picture, analysis),
     )
