@@ -12,6 +12,7 @@ import fakeface
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
     "types",
+    "files",
     "images.metadata",
     "evidence.provenance",
     "images.decoder",
