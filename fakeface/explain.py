@@ -15,6 +15,7 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer, neighbors_weights
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import spsolve
+from scipy.special import expit
 
 from fakeface.models.engine import Model
 from fakeface.types import FloatArray
@@ -24,7 +25,7 @@ _STRIDE = 32  # pixels of the input for one of a heatmap, in all of the backbone
 
 
 def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArray:
-    """Grad-CAM of each face for the side its logit is on: evidence for fake above 0, else for real.
+    """Grad-CAM of each face: evidence for the side that the calibrated logit is on.
 
     Args:
         model: any model; its network is locked meanwhile, since the hooks sit on it.
@@ -35,7 +36,8 @@ def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArra
         float32 (N, S, S) in [0, 1]; each map is scaled to its own maximum, so brightness
         compares places within a face and says nothing about how sure the model is.
     """
-    targets = [BinaryClassifierOutputTarget(int(logit > 0)) for logit in logits]
+    sides = model.calibration.calibrate(logits) > 0
+    targets = [BinaryClassifierOutputTarget(int(fake)) for fake in sides]
     with model.lock, torch.enable_grad():
         # Parameters are frozen, so the gradient must start somewhere: at the explained layer and
         # not at the input, since what lies below it would take time and change nothing.
@@ -89,6 +91,7 @@ def faithfulness(
         place[np.lexsort((order, values.ravel()))] = np.arange(values.size)
         return place.reshape(values.shape) / np.float32(values.size)
 
+    how = model.calibration
     out = []
     for face, logit, values in zip(batch.cpu(), logits, maps):
         copies = [
@@ -96,11 +99,8 @@ def faithfulness(
             for place in (ranks(values), ranks(chance))
             for hidden in [*(place >= 1 - h for h in _HIDDEN), *(place < h for h in _HIDDEN)]
         ]
-        sign = 1.0 if logit > 0 else -1.0
-        left = [
-            model.calibration.probability(sign * float(z))
-            for z in model.logits(torch.stack(copies).to(batch.device))
-        ]
+        fakes = expit(how.calibrate(model.logits(torch.stack(copies).to(batch.device))))
+        left = fakes if how.calibrate(float(logit)) > 0 else 1 - fakes
         hot, cold = np.reshape(left, (2, 2, len(_HIDDEN))).mean(axis=2).T
         own, random = (cold - hot) / 2
         out.append((float(own), float(random)))

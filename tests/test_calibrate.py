@@ -29,6 +29,17 @@ def test_probability_is_the_sigmoid_of_the_cooled_logit():
             assert calibration.probability(logit) == pytest.approx(expit(logit / temperature))
 
 
+def test_the_offset_is_added_before_the_temperature_divides():
+    """As Platt scaling fits it: a model that leans to one side needs no other weights."""
+    plain, shifted = Calibration(2.0, 0.2, 0.8), Calibration(2.0, 0.2, 0.8, offset=-1.5)
+    for logit in (-800.0, -3.0, 0.0, 1.5, 7.0, 800.0):
+        assert shifted.probability(logit) == pytest.approx(expit((logit - 1.5) / 2))
+        assert shifted.probability(logit) == plain.probability(logit - 1.5)
+    logits = np.array([-3, 1.5, 7], np.float32)
+    assert shifted.calibrate(logits).tolist() == [-2.25, 0, 2.75]
+    assert shifted.calibrate(logits).dtype == np.float32
+
+
 def test_a_positive_logit_speaks_for_fake():
     calibration = Calibration(1.0, 0.2, 0.8)
     assert calibration.verdict(calibration.probability(5.0)) is Verdict.FAKE
@@ -43,10 +54,19 @@ def test_the_thresholds_belong_to_their_verdicts():
 
 
 @pytest.mark.parametrize(
-    "wrong", [(0.0, 0.2, 0.8), (-1.0, 0.2, 0.8), (float("inf"), 0.2, 0.8), (1.0, 0.8, 0.2)]
+    "wrong",
+    [
+        (0.0, 0.2, 0.8),
+        (-1.0, 0.2, 0.8),
+        (float("inf"), 0.2, 0.8),
+        (1.0, 0.8, 0.2),
+        (1.0, float("nan"), 0.2),
+        (1.0, 0.2, 0.8, float("nan")),
+        (1.0, 0.2, 0.8, float("inf")),
+    ],
 )
 def test_nonsense_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"temperature|thresholds"):
+    with pytest.raises(ValueError, match=r"temperature|thresholds|offset"):
         Calibration(*wrong)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.explain import _without, faithfulness
+from fakeface.explain import _without, faithfulness, grad_cam
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
@@ -92,3 +92,18 @@ def test_what_is_hidden_is_filled_in_from_its_surroundings():
     assert torch.equal(spoilt, before)
     # A slope is its own mean of neighbours, so it comes back.
     assert filled.numpy() == pytest.approx(slope.numpy(), abs=1e-5)
+
+
+def test_the_offset_decides_which_side_is_explained():
+    """A logit of 0.5 speaks for real where the calibration takes 1 off."""
+    network, batch = random_network("mobilenetv2_100"), faces()
+    plain, shifted = (
+        Model(
+            "m", network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7, offset=offset), "cpu"
+        )
+        for offset in (0.0, -1.0)
+    )
+    logits = np.full(len(batch), 0.5, np.float32)
+    fake, real = grad_cam(plain, batch, logits), grad_cam(plain, batch, -logits)
+    assert not np.array_equal(fake, real)
+    assert np.array_equal(grad_cam(shifted, batch, logits), real)
