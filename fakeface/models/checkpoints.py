@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from fakeface.files import write_atomically
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
@@ -30,6 +32,7 @@ from fakeface.quality import Reference
 from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 
 LABELS = ("real", "fake")  # index = label: fake = 1
+WEIGHTS, NEW_WEIGHTS = "model.safetensors", "model.safetensors.new"
 REFERENCE = "reference.safetensors"
 
 
@@ -161,17 +164,8 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
     if not name or Path(name).name != name:
         raise CheckpointMissing(f"{name!r} is no model name; name a folder below {root}.")
     card = read_card(root / name)
-    path = root / name / "model.safetensors"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointMissing(
-            f"The weights of {name!r} are missing ({path}); install the model again."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise CheckpointDamaged(
-            f"{path} does not have the checksum that its card names; install the model again."
-        )
+    path = root / name / WEIGHTS
+    data = read_weights(root / name, card)
     try:
         state = safetensors.torch.load(data)
     except SafetensorError as error:
@@ -188,6 +182,28 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
         device,
         sha256=card.sha256,
         reference=read_reference(root / name, card, width),
+    )
+
+
+def read_weights(folder: Path, card: Card) -> bytes:
+    """The weights that a card names; `save`, if it was killed, may have left them as new ones.
+
+    Raises:
+        CheckpointMissing: there are none.
+        CheckpointDamaged: they are others.
+    """
+    for path in (folder / WEIGHTS, folder / NEW_WEIGHTS):
+        with suppress(OSError):
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == card.sha256:
+                return data
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointMissing(
+            f"The weights of {card.name!r} are missing ({path}); install the model again."
+        )
+    raise CheckpointDamaged(
+        f"{path} does not have the checksum that its card names; install the model again."
     )
 
 
@@ -253,16 +269,17 @@ def write_reference(folder: Path, card: Card, reference: Reference) -> None:
         name: np.atleast_1d(np.ascontiguousarray(value, np.float32))
         for name, value in dataclasses.asdict(reference).items()
     }
-    _write(folder / REFERENCE, safetensors.numpy.save(tensors, {"weights": card.sha256}))
+    write_atomically(folder / REFERENCE, safetensors.numpy.save(tensors, {"weights": card.sha256}))
 
 
 def save(folder: Path, network: nn.Module, card: Card) -> Card:
     """Write both files of a model, weights in fp16; a reference, which is of other weights, goes.
 
+    A kill at any moment leaves the old model or the new one.
+
     Returns:
         The card with the sha256 of what was written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in network.state_dict().items()
@@ -270,19 +287,14 @@ def save(folder: Path, network: nn.Module, card: Card) -> Card:
     }
     data = safetensors.torch.save(state)
     card = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
+    # The card decides which weights are the model's: the moment that it is replaced, they are.
+    write_atomically(folder / NEW_WEIGHTS, data)
     (folder / REFERENCE).unlink(missing_ok=True)
-    _write(folder / "model.safetensors", data)
     write_card(folder, card)
+    (folder / NEW_WEIGHTS).replace(folder / WEIGHTS)
     return card
 
 
 def write_card(folder: Path, card: Card) -> None:
     """Write `card.json`."""
-    _write(folder / "card.json", card.to_json().encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Under a temporary name first, so that no half of a file is ever found."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_atomically(folder / "card.json", card.to_json().encode())

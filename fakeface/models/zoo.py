@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 
 # The sets of pictures, in the order in which they are listed; a short title ends at the colon.
 TITLES: Final[Mapping[str, str]] = {
-    "val": "validation: thresholds and temperature were fitted here",
+    "val": "validation: epochs, calibration and thresholds were chosen here",
+    "calibration": "calibration: the part of validation for calibration and thresholds alone",
     "test": "test: generated and edited faces",
     "pair_140k": "140k pair: FFHQ against StyleGAN",
     "swaps": "DFDC: face swaps against the clips they were made from",
     "wilddeepfake": "WildDeepfake: its whole test split",
     "test_unseen": "unseen sources: a StyleGAN2 site against stock photographs",
     "wild_generated": "wild: LoRA headshots against strangers' photographs",
+    "sd3": "Stable Diffusion 3: against strangers' photographs",
     "wild_swaps": "wild swaps: inswapper against strangers' photographs",
 }
 
+FITTED: Final = ("val", "calibration")  # sets on which something of a model was chosen
 LEAST_AUC: Final = 0.9  # on test; below it, a model misleads more than a second opinion helps
 
 
@@ -60,7 +63,7 @@ class Entry:
         card: its card.
         facts: see `report.describe`.
         plots: see `plots`.
-        sources: of every set but val.
+        sources: of every set but `FITTED`.
         missed: the sources of fakes of which it catches the smallest part, under one half.
         flagged: the sources of photographs of which it calls the largest part AI-generated.
         dial: see `dial`.
@@ -137,7 +140,7 @@ def stored(card: Card, folder: Path) -> dict[str, Any]:
 
 
 def sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
-    """Results source by source, of every set but val, on which the thresholds were chosen."""
+    """Results source by source, of every set but those on which something was chosen."""
     return tuple(
         Source(
             source=source.replace("_", " "),
@@ -147,7 +150,7 @@ def sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
             value=counts["value"],
         )
         for name, found in metrics.get("sets", {}).items()
-        if name != "val"
+        if name not in FITTED
         for key, kind in (("real_by_source", "photographs"), ("fake_by_source", "fakes"))
         for source, counts in found.get(key, {}).items()
     )

@@ -1,7 +1,7 @@
-"""What a classifier reaches that never sees a pixel: `python -m train.baseline --data MANIFEST`.
+"""What metadata alone can tell: `python -m train metadata-baseline --data MANIFEST`.
 
-It is given the size of the file, the dimensions and the JPEG tables. A detector that is not far
-better than this has learnt how its data was saved.
+A classifier that never sees a pixel is given the size of the file, the dimensions and the JPEG
+tables. A detector that is not far better than this has learnt how its data was saved.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,9 +21,9 @@ from tqdm import tqdm
 
 from train.datasets.sets import SETS, choose
 from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
-from train.evaluation.evaluate import SEED
+from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval, tpr_at_fpr
-from train.evaluation.store import write_json
+from train.evaluation.store import RESULTS, write_json
 
 
 def describe(data: bytes) -> list[float]:
@@ -54,15 +55,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/baseline.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "baseline.json")
     args = parser.parse_args(argv)
 
     records = read_data(args)
     train = [r for r in records if r.split == "train"]
     model = HistGradientBoostingClassifier(random_state=SEED, class_weight="balanced")
     model.fit(features(train), [r.label for r in train])
-    results = {
-        "command": f"python -m train.baseline --data MANIFEST --sets {' '.join(args.sets)}",
+    results: dict[str, Any] = {
+        "command": "python -m train metadata-baseline --data MANIFEST"
+        f" --sets {' '.join(args.sets)}",
         "data": fingerprint(records),
         "seed": SEED,
         "sets": {},

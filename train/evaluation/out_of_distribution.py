@@ -1,4 +1,4 @@
-"""What a shipped model learnt from, in short: `python -m train.reference NAME --data MANIFEST`.
+"""What a model learnt from, in short: `python -m train out-of-distribution NAME --data MANIFEST`.
 
 Writes reference.safetensors beside the model's weights, from which the page tells how familiar a
 face is to the model. The covariance is fitted to faces of the train split alone, drawn at random,
@@ -76,7 +76,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     folder = checkpoints.checkpoints_root() / args.name
-    (folder / checkpoints.REFERENCE).unlink(missing_ok=True)  # or an old one would be checked
     model = checkpoints.load(args.name)
     detector = open_detector(args.detector)
     records = read_manifest(args.data)
