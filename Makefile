@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
 
-.PHONY: demo test check results bench screenshots space clean
+.PHONY: demo test test-fast check results bench screenshots space clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -15,6 +15,9 @@ demo: $(VENV)/.demo ## set up what the page needs, and start it
 test: $(VENV)/.test ## set up what the tests need, and run all of them
 	@echo "Running the tests ..."
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
+
+test-fast: $(VENV)/.test ## what needs neither a browser nor training, on two cores; for the daily loop
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ui and not training" $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types
 	@$(PY) -m ruff check .

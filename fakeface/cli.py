@@ -230,18 +230,17 @@ def _write_png(picture: RGB, path: Path) -> None:
 
 
 def _scan(args: argparse.Namespace) -> int:
+    from fakeface.progress import progress
     from fakeface.scan import Table, scan
 
     table = Table(args.out)
     models, detector = _open(args)
-    from tqdm import tqdm
-
     summary = scan(
         args.paths,
         table,
         models=models,
         detector=detector,
-        progress=lambda files: tqdm(files, unit="file", mininterval=0.5),
+        progress=lambda files: progress(files, unit="file"),
     )
     _print_summary(summary, args.out)
     return 0 if summary.read else 1

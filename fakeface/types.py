@@ -263,14 +263,21 @@ class Finding:
 
     Attributes:
         kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
-            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+            the older IPTC records), "xmp", "png" (text chunks), "exif", "comment", "pixels" (their
+            lowest bits) or "file" (its order).
         title: a short line for people.
         detail: one or a few plain sentences. Words quoted from the file are cut short and free of
             control characters, but still a stranger's: whoever shows them escapes them.
         says: what it speaks for, if it is true; "edited" is software that works on pictures.
         trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
             one by a signer nobody vouches for, "invalid" one that does not fit the file, and
-            "unsigned" what anybody can write.
+            "unsigned" what anybody can write, and credentials that were not checked.
+        checked: of signed credentials whether they hold: "holds" (signature and hashes fit),
+            "does_not_hold" (one failed) or "not_checked" (nothing is fetched, or the form is too
+            new or too old); "not_checked" too for a part of the file that could not be read. None
+            for what is not signed, where there is nothing to check.
+        scope: whether `says` is about the "whole" picture or a "part" of it; None where that is
+            not said.
     """
 
     kind: str
@@ -278,6 +285,8 @@ class Finding:
     detail: str
     says: Literal["ai", "camera", "edited", "unknown"]
     trust: Literal["trusted", "valid", "invalid", "unsigned"]
+    checked: Literal["holds", "does_not_hold", "not_checked"] | None = None
+    scope: Literal["whole", "part"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,8 @@ from fakeface.models.calibrate import Calibration
 from fakeface.types import Box, Face, Verdict
 from tests.conftest import random_network
 from train import evaluate
-from train.datasets.faces import only
+from train.datasets.records import Record, SourceError, only
 from train.datasets.sets import SETS, check_classes, choose
-from train.datasets.sources import Record, SourceError
 from train.evaluation import inference, scores
 from train.evaluation.inference import quick_logits
 from train.evaluation.measure import measure

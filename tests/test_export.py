@@ -20,7 +20,8 @@ from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole, row, write_manifest
 from train import export
-from train.datasets.sources import SourceError, read_manifest
+from train.datasets.records import SourceError
+from train.datasets.sources import read_manifest
 from train.datasets.splits import calibration
 from train.evaluation import out_of_distribution
 from train.evaluation.calibration import fit_platt

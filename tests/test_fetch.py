@@ -65,8 +65,6 @@ class Web(BaseHTTPRequestHandler):
                     self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
         elif path == "/no-length":
             self.answer(200, BODY)
-        elif path == "/lying":
-            self.answer(200, BODY, Content_Length="-5")
         elif "picture" in path:
             self.answer(200, BODY, Content_Length=str(len(BODY)))
         else:
@@ -214,6 +212,16 @@ def test_redirects_are_followed_up_to_a_limit(web):
         "http://100.100.100.200/",
         "http://0.0.0.0/",
         "http://255.255.255.255/",
+        "http://192.0.0.9/",
+        "http://192.0.0.10/",
+        "http://192.0.0.170/",
+        "http://192.88.99.1/",
+        "http://[3fff::1]/",
+        "http://[3fff:fff:ffff::1]/",
+        "http://[::ffff:192.0.0.9]/",
+        "http://[64:ff9b::c058:6301]/",
+        "http://example.com:0/",
+        "http://example.com:-1/",
         "http://224.0.0.1/",
         "http://[::1]/",
         "http://[::]/",
@@ -375,8 +383,29 @@ def test_errors_of_the_server(web):
         fetch(f"{web}/short", network=HERE)
 
 
-def test_a_length_that_makes_no_sense(web):
-    assert fetch(f"{web}/lying", network=HERE).data == BODY
+@pytest.mark.parametrize("length", ["-5", "", "+5", "1e3", "0x10", "5, 5", "9" * 5000, "\u0665"])
+def test_a_length_that_makes_no_sense(length):
+    def talk(visitor):
+        visitor.recv(9999)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabcde"
+        visitor.sendall(head.encode("latin-1", "replace"))
+
+    with raw(talk) as url, pytest.raises(FetchFailed, match="no sensible length"):
+        fetch(url, seconds=3, network=HERE)
+
+
+def test_port_0_is_never_opened():
+    with pytest.raises(AddressRefused, match="port"):
+        fetch("http://127.0.0.1:0/", seconds=3, network=HERE)
+
+
+def test_a_name_is_looked_up_anew_for_each_redirect(web):
+    port = web.rpartition(":")[2]
+    table = {"first.test": [["127.0.0.1"], ["10.0.0.1"]]}  # another answer the second time
+    network = Network(allows=here, ports=None, look_up=names(table))
+    to = f"http://first.test:{port}/picture"
+    with pytest.raises(AddressRefused, match="private network"):
+        fetch(f"http://first.test:{port}/redirect?to={to}", network=network)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,24 @@ import fakeface
 
 PACKAGE = Path(fakeface.__file__).parent
 ORDER = [
+    "secrets",
     "types",
     "files",
-    "images.metadata",
+    "progress",
+    "evidence.text",
+    "evidence.known",
+    "evidence.fields",
+    "evidence.xmp",
+    "evidence.exif",
+    "evidence.iptc",
+    "evidence.containers",
+    "evidence.metadata",
+    "evidence.stealth",
+    "evidence.traces",
+    "evidence.manifest",
+    "evidence.credentials",
     "evidence.provenance",
+    "images.metadata",
     "images.decoder",
     "images.fetch",
     "faces",
@@ -23,6 +38,7 @@ ORDER = [
     "stability",
     "models.calibrate",
     "quality",
+    "models.runtime",
     "models.engine",
     "models.checkpoints",
     "explain",
@@ -79,6 +95,62 @@ def test_the_package_never_imports_training_or_the_page(name):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         assert not {n.split(".")[0] for n in names} & {"train", "app", "gradio", "tests"}
+
+
+# -- training -------------------------------------------------------------------------------------
+
+TRAIN = PACKAGE.parent / "train"
+# Packages and single modules of train, in the order of the data.
+TRAIN_ORDER = ["augment", "datasets", "training", "evaluation", "reporting", "export"]
+# Commands that stand beside the packages may use all of them.
+ENTRANCES = {"__init__", "__main__", "evaluate"}
+
+
+def train_modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(TRAIN.parent).with_suffix("").parts): path
+        for path in sorted(TRAIN.rglob("*.py"))
+    }
+
+
+def imported(path: Path, package: str) -> set[str]:
+    """The modules of a package that a file imports, at the top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            module = node.module or ""
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name == package or name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("name", sorted(train_modules()))
+def test_training_imports_go_one_way(name):
+    part = name.split(".")[1]
+    if part in ENTRANCES:
+        return
+    used = {
+        other.split(".")[1] for other in imported(train_modules()[name], "train") if "." in other
+    }
+    above = [p for p in used if TRAIN_ORDER.index(p) > TRAIN_ORDER.index(part)]
+    assert not above, f"{name} imports {above}"
+
+
+def test_training_has_no_import_cycle():
+    known = train_modules()
+    graph = {name: imported(path, "train") & set(known) - {name} for name, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_nothing_imports_the_experiments():
+    root = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *TRAIN.rglob("*.py"), root / "app.py"]
+    assert not [path for path in files if imported(path, "experiments")]
 
 
 def test_the_public_api_is_pinned():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,14 @@ from fakeface.models.backbones import build
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole, record
-from train.datasets.sources import SourceError, read_manifest
+from train.datasets.records import SourceError
+from train.datasets.sources import read_manifest
 from train.evaluation import leave_one_group_out as lofo
 from train.evaluation import linear_probe as probe
 from train.evaluation.leave_one_group_out import families, leave_out, split_family, summarise
 from train.evaluation.store import read_json, write_json
 from train.training import finetune
-from train.training.finetune import Run
+from train.training.loop import Run
 from train.training.recipes import Phase, Recipe
 
 # family -> label, kind, and how red its pictures are
@@ -231,9 +231,9 @@ def test_a_recipe_is_trained_without_a_family_and_resumes(pool, monkeypatch):
     # A family that is done is not trained again, nor one whose weights are there; a field that
     # recipes had not yet when it was measured is no reason to.
     before = read_json(path)
-    del before["training"]["recipe"]["window"]
+    del before["training"]["recipe"]["patch_loss"]
     write_json(path, before)
-    monkeypatch.setattr(finetune.Run, "fit", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(Run, "fit", lambda self: pytest.fail("trained again"))
     lofo.main([*command, "--families", "gan"])
     Path("results/leave_one_group_out/tiny.json").unlink()
     lofo.main([*command, "--families", "gan"])
@@ -257,7 +257,7 @@ def test_nothing_is_taken_over_from_other_data_or_settings(pool, monkeypatch):
 
     # Another way of measuring: the weights count, the numbers do not.
     monkeypatch.setattr(lofo, "SETTINGS", {**lofo.SETTINGS, "false_positives": 0.1})
-    monkeypatch.setattr(finetune.Run, "fit", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(Run, "fit", lambda self: pytest.fail("trained again"))
     lofo.main([*command, "--families", "gan"])
     assert set(read_json(path)["families"]) == {"gan"}
     assert read_json(path)["settings"]["false_positives"] == 0.1
@@ -329,13 +329,6 @@ def test_a_run_learns_from_some_sources_alone(pool, monkeypatch):
     assert about["pictures"] == 16 and about["photographs"] == 8
     assert about["command"].endswith("--only clips")
     assert Path("runs/clips/best.safetensors").exists()
-
-
-def test_a_teacher_and_a_window_exclude_each_other(pool, monkeypatch, capsys):
-    monkeypatch.setattr(finetune, "load_recipe", lambda name: replace(TINY, window=32))
-    with pytest.raises(SystemExit):
-        finetune.main(["tiny", "--data", str(pool), "--teacher", "runs/older"])
-    assert "set the recipe's window to 0" in capsys.readouterr().err
 
 
 def test_the_logit_of_a_probe_is_that_of_its_probability(pool, weights):

@@ -27,8 +27,7 @@ from train.datasets.sets import check_classes, choose
 from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.calibration import calibrate, describe_calibration
 from train.evaluation.inference import predict
-from train.training.finetune import load_recipe
-from train.training.recipes import Recipe
+from train.training.recipes import Recipe, load_recipe
 
 LICENCE = "Apache-2.0"
 TERMS = (

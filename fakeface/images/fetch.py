@@ -43,6 +43,11 @@ _PRIVATE: Final = (
     "This address leads into a private network, which is never opened; use one of the public web."
 )
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Special by the IANA registries, in whole or in part, and yet global to `ipaddress` of some Python:
+# protocol assignments (RFC 6890), 6to4 relays (RFC 7526), documentation (RFC 9637).
+_SPECIAL: Final = tuple(
+    ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if ip.sixtofour or ip.teredo or ip.is_site_local:  # tunnels to anywhere, long disused
             return False
-    return ip != _AZURE and ip.is_global and not ip.is_multicast and not ip.is_reserved
+    if ip == _AZURE or any(ip in net for net in _SPECIAL):
+        return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,8 @@ def _check(url: str, network: Network) -> SplitResult:
         raise AddressRefused(_MALFORMED)
     if re.search(r"(^|\.)localhost\.?$", host):
         raise AddressRefused(_PRIVATE)
-    if network.ports is not None and (port or _port(parts)) not in network.ports:
+    asked = _port(parts) if port is None else port
+    if asked == 0 or (network.ports is not None and asked not in network.ports):
         raise AddressRefused("Only the ordinary ports 80 and 443 are opened; use such an address.")
     return parts
 
@@ -214,7 +222,10 @@ def _answer(response: http.client.HTTPResponse, max_bytes: int) -> bytes | str:
     too_large = FetchTooLarge(
         f"The file at this address is larger than {_size(max_bytes)}; use a smaller copy."
     )
-    if (response.length or 0) > max_bytes:
+    announced = response.getheader("Content-Length")  # http.client takes a senseless one for none
+    if announced is not None and not re.fullmatch(r"[0-9]{1,19}", announced.strip()):
+        raise FetchFailed("The server announces no sensible length; download the picture instead.")
+    if announced is not None and int(announced) > max_bytes:
         raise too_large
     # One byte more than allowed tells a file that is too large from one that just fits.
     while piece := response.read(min(_PIECE, max_bytes + 1 - len(data))):

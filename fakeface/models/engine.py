@@ -27,6 +27,7 @@ class Model:
     Attributes:
         name: as in its card.
         network: on `device`, in evaluation mode, parameters frozen.
+        backbone: the facts about its network.
         preprocessing, calibration: see there.
         head: its last layer, from features to the logit.
         cam_layer: the module that Grad-CAM explains.
@@ -53,8 +54,9 @@ class Model:
         self.network.to(memory_format=torch.channels_last)
         self.preprocessing = preprocessing
         self.calibration = calibration
-        self.head = self.network.get_submodule(BACKBONES[backbone].head)
-        self.cam_layer = self.network.get_submodule(BACKBONES[backbone].cam_layer)
+        self.backbone = BACKBONES[backbone]
+        self.head = self.network.get_submodule(self.backbone.head)
+        self.cam_layer = self.network.get_submodule(self.backbone.cam_layer)
         self.sha256 = sha256
         self.reference = reference
         self.lock = threading.Lock()

@@ -72,6 +72,8 @@ class FindingResult(TypedDict):
     detail: str
     says: str
     trust: str
+    checked: str | None
+    scope: str | None
 
 
 class JudgeResult(TypedDict):

@@ -24,7 +24,7 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("FAKEFACE_CHROMIUM", "/usr/bin/chromium"))
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",

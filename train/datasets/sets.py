@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from fakeface.models.zoo import TITLES
-from train.datasets.faces import only
-from train.datasets.records import without_swaps
-from train.datasets.sources import Record, SourceError
+from train.datasets.records import Record, SourceError, only, without_swaps
 from train.datasets.splits import calibration, choice
 
 SETS = tuple(TITLES)

@@ -16,7 +16,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from fakeface.models.calibrate import Calibration
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation.metrics import Array, wilson
 
 # What the thresholds allow on the calibration part.

@@ -17,8 +17,9 @@ import numpy as np
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints, zoo
 from fakeface.types import Consensus, Verdict
+from train.datasets.records import fingerprint
 from train.datasets.sets import SETS
-from train.datasets.sources import add_data_arguments, fingerprint, read_data
+from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.measure import SEED, count_answers, share_verdicts
 from train.evaluation.metrics import auc_interval

@@ -10,8 +10,8 @@ from fakeface.faces import Detector
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from train.datasets.faces import Faces, find_faces
+from train.datasets.records import Record, fingerprint
 from train.datasets.sets import check_classes, choose
-from train.datasets.sources import Record, fingerprint
 from train.evaluation.calibration import calibrate
 from train.evaluation.measure import SEED, measure
 from train.evaluation.metrics import Array, thresholds_curve

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from fakeface.models.engine import Model
+from fakeface.progress import progress
 from train.datasets.faces import Faces, FaceSet, loader
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation.metrics import Array
 
 BATCH = 64
@@ -48,7 +48,7 @@ def predict(
     found = [record for record in records if record.sha256 in faces]
     logits = quick_logits(model, len(found))
     batches = loader(FaceSet(found, faces, model.preprocessing), BATCH, workers)
-    bar = tqdm(batches, total=-(-len(found) // BATCH), desc=model.name)
+    bar = progress(batches, total=-(-len(found) // BATCH), desc=model.name)
     return found, np.concatenate([logits(face.x) for face in bar])
 
 
@@ -92,7 +92,8 @@ def compiled(network: nn.Module, size: int) -> Callable[[torch.Tensor], Array] |
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its tracer old
-        traced = torch.jit.trace(network, torch.zeros(2, 3, size, size))
+        example = torch.zeros(2, 3, size, size)
+        traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
         # Not openvino.convert_model, which reports to its maker.
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion

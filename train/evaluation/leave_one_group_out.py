@@ -32,15 +32,9 @@ from sklearn.metrics import roc_auc_score
 from fakeface.faces import open_detector
 from fakeface.models.backbones import BACKBONES
 from train.datasets.faces import Faces, find_faces
+from train.datasets.records import Record, SourceError, fingerprint
 from train.datasets.sets import choose
-from train.datasets.sources import (
-    Record,
-    SourceError,
-    add_data_arguments,
-    fingerprint,
-    read_data,
-    short,
-)
+from train.datasets.sources import add_data_arguments, read_data, short
 from train.evaluation.calibration import FALSE_POSITIVES
 from train.evaluation.inference import predict
 from train.evaluation.linear_probe import Probe, add_probe_arguments
@@ -48,9 +42,10 @@ from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval, wilson
 from train.evaluation.runs import load_run
 from train.evaluation.store import RESULTS, read_json, round_numbers, write_json
-from train.training.finetune import Run, initialise, load_recipe
+from train.training.initialise import initialise
+from train.training.loop import Run
 from train.training.memory import keep_freed
-from train.training.recipes import Recipe, changed, complete
+from train.training.recipes import Recipe, changed, complete, load_recipe
 
 # Trains on the records of train and val it is given; returns what scores others.
 Train = Callable[[Sequence[Record], str], Callable[[Sequence[Record]], Array]]
@@ -159,8 +154,8 @@ def by_recipe(recipe: Recipe, faces: Faces, folder: Path, init: str, device: str
         torch.manual_seed(recipe.seed)
         accelerator = Accelerator(cpu=device == "cpu")
         run = Run(recipe, list(known), faces, place, 2, accelerator, 120.0)
-        if not (place / "best.safetensors").exists():
-            initialise(run.model, recipe.backbone, init)
+        initialise(run.model, recipe.backbone, init)
+        if not run.finished():
             run.fit()
         model = load_run(place, device)
         return lambda records: predict(model, records, faces)[1]

@@ -20,22 +20,23 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from tqdm import tqdm
 
 from fakeface.faces import open_detector
 from fakeface.files import write_atomically
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
+from fakeface.progress import progress
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
+from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, check_classes, choose
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
+from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.calibration import calibrate
 from train.evaluation.inference import BATCH, FEW, compiled
 from train.evaluation.measure import SEED, measure
 from train.evaluation.metrics import Array
 from train.evaluation.scored import Scored
 from train.evaluation.store import RESULTS, write_json
-from train.training.finetune import initialise
+from train.training.initialise import initialise
 
 STRENGTHS = (0.0003, 0.003, 0.03)  # of C; val decides
 
@@ -82,7 +83,7 @@ class Probe:
             quick = compiled(self.network, self.how.size) if len(missing) >= FEW else None
             run = quick or (lambda x: self.network(x).numpy())
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
-            bar = tqdm(batches, total=-(-len(missing) // BATCH), desc="frozen features")
+            bar = progress(batches, total=-(-len(missing) // BATCH), desc="frozen features")
             rows = np.concatenate([run(face.x) for face in bar])
             self.known |= dict(zip((r.sha256 for r in missing), rows))
             file = io.BytesIO()

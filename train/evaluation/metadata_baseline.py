@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
-from tqdm import tqdm
 
+from fakeface.progress import progress
+from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, choose
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
+from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval, tpr_at_fpr
 from train.evaluation.store import RESULTS, write_json
@@ -47,7 +48,7 @@ def describe(data: bytes) -> list[float]:
 
 def features(records: Sequence[Record]) -> Array:
     """`describe` of every record, (N, 138)."""
-    return np.array([describe(record.read()) for record in tqdm(records, desc="metadata")])
+    return np.array([describe(record.read()) for record in progress(records, desc="metadata")])
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,15 +11,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
+from fakeface.progress import progress
 from fakeface.quality import Reference
 from fakeface.types import FloatArray
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
-from train.datasets.sources import Record, read_manifest
+from train.datasets.records import Record
+from train.datasets.sources import read_manifest
 from train.evaluation.metrics import Array
 
 SEED = 0
@@ -34,7 +35,7 @@ def features(
     batches = loader(FaceSet(found, faces, model.preprocessing), 64, workers)
     out = [
         model.forward(face.x.to(model.device))[1]
-        for face in tqdm(batches, total=-(-len(found) // 64), desc=model.name)
+        for face in progress(batches, total=-(-len(found) // 64), desc=model.name)
     ]
     return np.concatenate(out), np.array([record.label for record in found])
 

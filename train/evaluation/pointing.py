@@ -26,10 +26,12 @@ from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_region, face_tensor
+from fakeface.progress import progress
 from fakeface.types import FloatArray
 from train.augment.blend import self_blend
 from train.datasets.faces import Faces, find_faces
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
+from train.datasets.records import Record, fingerprint
+from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.inference import BATCH, quick_logits
 from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval
@@ -77,7 +79,7 @@ def measure(
     hits: defaultdict[str, list[float]] = defaultdict(list)
     overlaps: defaultdict[str, list[float]] = defaultdict(list)
     before, after = [], []
-    bar = tqdm(total=len(records), desc=model.name)
+    bar: tqdm[None] = progress(total=len(records), desc=model.name)
     for clean, blended, regions in pairs(model, records, faces, seed):
         before.append(logits_of(clean))
         after.append(logits_of(blended))

@@ -15,7 +15,7 @@ from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.store import RESULTS, write_json
 

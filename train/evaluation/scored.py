@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from fakeface.models.calibrate import Calibration
 from fakeface.types import Verdict
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation.metrics import Array
 
 

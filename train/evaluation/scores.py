@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from fakeface.faces import Detector
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_tensor
+from fakeface.progress import progress
 from fakeface.types import RGB, Box
 from train.datasets.faces import Faces
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation.inference import BATCH, in_threads, quick_logits
 from train.evaluation.metrics import Array
 
@@ -144,7 +144,7 @@ def score(
         waiting.clear()
 
     try:
-        for made in tqdm(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
+        for made in progress(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
             waiting += made
             if len(waiting) >= BATCH:
                 flush()

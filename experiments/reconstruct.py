@@ -1,4 +1,4 @@
-"""Reconstructed photographs, to learn decoders' traces from: `python -m train.reconstruct`.
+"""Reconstructed photographs, to learn decoders' traces from: `python -m experiments.reconstruct`.
 
 A photograph that went through an autoencoder shows what it showed before, in the same frame and
 under the same compression; it differs by the traces of the decoder alone, so that nothing else
@@ -22,9 +22,9 @@ import torch
 from PIL import Image, JpegImagePlugin
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from fakeface.images import decoder as images
+from fakeface.progress import progress
 from fakeface.types import RGB
 from train.datasets.sources import Record, add_data_arguments, read_data, write_manifest
 from train.training.memory import keep_freed
@@ -121,7 +121,7 @@ def fit(pictures: Sequence[RGB], steps: int, seed: int) -> Autoencoder:
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.05)
     losses: list[float] = []
-    with tqdm(range(steps), desc="autoencoder") as bar:
+    with progress(range(steps), desc="autoencoder") as bar:
         for step in bar:
             drawn = rng.integers(len(pictures), size=BATCH)
             x = torch.stack([_patch(pictures[i], rng) for i in drawn])
@@ -191,7 +191,7 @@ def write(
 ) -> list[dict[str, str]]:
     """Write a reconstruction of each photograph; returns the rows of their manifest."""
     rows = []
-    for record, picture in tqdm(photographs, desc="reconstructions"):
+    for record, picture in progress(photographs, desc="reconstructions"):
         kind = str(rng.choice(UPSAMPLING))
         data = encode_like(reconstruct(network, picture, kind), record.read())
         sha256 = hashlib.sha256(data).hexdigest()
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> None:
     records = [r for r in read_data(args) if r.split == "train" and r.label == 0]
     rng = np.random.default_rng(args.seed)
     drawn = [records[i] for i in rng.permutation(len(records))[: args.count]]
-    decoded = [(r, images.decode(r.read())) for r in tqdm(drawn, desc="photographs")]
+    decoded = [(r, images.decode(r.read())) for r in progress(drawn, desc="photographs")]
     large = [(r, picture) for r, picture in decoded if min(picture.shape[:2]) >= PATCH]
     if not large:
         raise SystemExit(

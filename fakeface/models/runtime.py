@@ -1,0 +1,163 @@
+"""A network as OpenVINO runs it on this CPU, several times as fast as PyTorch does.
+
+PyTorch stays the reference: every network is run by both once, when it is loaded, and one whose
+logits differ is left to PyTorch. What OpenVINO makes of a network is kept in the user's cache, by
+the sha256 of its weights, so that it is made once a machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import platformdirs
+import torch
+from torch import nn
+
+from fakeface.types import FloatArray
+
+Precision: TypeAlias = Literal["f32", "bf16"]
+# A batch, float32 (N, 3, S, S) -> logits (N, 1) and features (N, D), float32.
+Runtime: TypeAlias = Callable[[torch.Tensor], tuple[FloatArray, FloatArray]]
+
+# What the logits of a normal input may differ by. In bfloat16 a number has three digits.
+_TOLERANCE: Final[dict[Precision, float]] = {"f32": 1e-3, "bf16": 0.1}
+
+log = logging.getLogger(__name__)
+
+
+class _TwoOutputs(nn.Module):
+    """Logits and features at once, by the steps of `Model.forward`."""
+
+    def __init__(self, network: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.head = head
+
+    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.network.forward_features(batch)
+        features = self.network.forward_head(maps, pre_logits=True)
+        return self.head(features), features
+
+
+def compile_network(
+    network: nn.Module,
+    head: nn.Module,
+    size: int,
+    *,
+    sha256: str = "",
+    precision: Precision = "f32",
+) -> Runtime | None:
+    """A network on the CPU, in evaluation mode, for OpenVINO to run.
+
+    Args:
+        network: with timm's `forward_features` and `forward_head`.
+        head: its last layer, from features to the logit.
+        size: side of the input square, in pixels.
+        sha256: of its weights, by which the result is kept; empty for weights of no file.
+        precision: what OpenVINO computes in; "bf16" only where the processor has it.
+
+    Returns:
+        A function that one thread may call at a time; None where OpenVINO is not installed, fails,
+        or gives other logits than PyTorch, which is logged.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        return None
+    both = _TwoOutputs(network, head).eval()
+    try:
+        runtime = _compile(_load_graph(both, size, sha256), precision)
+        differ = _compare(runtime, both, size)
+    except Exception as error:  # OpenVINO raises RuntimeError of its own, and OSError for its files
+        log.warning("OpenVINO cannot run this network (%s), so PyTorch does.", _first_line(error))
+        return None
+    if not differ <= _TOLERANCE[precision]:
+        log.warning("OpenVINO's logits are off by %.2g here, so PyTorch runs the network.", differ)
+        return None
+    return runtime
+
+
+def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
+    """The network as OpenVINO reads it: from the cache, or converted and put there."""
+    import openvino
+
+    if not sha256:
+        return _convert(both, size)
+    folder = platformdirs.user_cache_path("fakeface") / "openvino"
+    kept = folder / f"{sha256[:16]}-{size}-{openvino.__version__.partition('-')[0]}"
+    if (kept / "network.xml").exists():
+        try:
+            return openvino.Core().read_model(kept / "network.xml")
+        except RuntimeError as error:
+            log.info("%s is damaged and made anew (%s).", kept, _first_line(error))
+            shutil.rmtree(kept, ignore_errors=True)
+    graph = _convert(both, size)
+    try:
+        _keep(graph, kept)
+    except OSError as error:
+        log.info("The converted network is not kept (%s).", error.strerror)
+    return graph
+
+
+def _keep(graph: Any, kept: Path) -> None:
+    """Write both files of a network, and only then give their folder its name."""
+    import openvino
+
+    part = kept.with_name(f"{kept.name}.{np.random.SeedSequence().entropy:x}.part")
+    part.mkdir(parents=True)
+    try:
+        # The shipped weights are fp16, so nothing is lost by keeping them so.
+        openvino.save_model(graph, part / "network.xml", compress_to_fp16=True)
+        part.rename(kept)
+    except OSError:
+        if not kept.exists():  # else another process was quicker
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _convert(both: nn.Module, size: int) -> Any:
+    """A traced network as a graph of any number of pictures."""
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its tracer old
+        traced = torch.jit.trace(both, torch.zeros(2, 3, size, size))  # type: ignore[no-untyped-call]
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        # Not openvino.convert_model, which reports to its maker.
+        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+        graph = frontend.convert(frontend.load(decoder))
+    graph.reshape({graph.input(0): openvino.PartialShape([-1, 3, size, size])})
+    return graph
+
+
+def _compile(graph: Any, precision: Precision) -> Runtime:
+    import openvino
+
+    program = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+        logits, features = program(np.ascontiguousarray(batch.numpy())).to_tuple()
+        # Copies: the arrays are windows into memory that the next call writes to.
+        return np.array(logits, np.float32), np.array(features, np.float32)
+
+    return run
+
+
+@torch.inference_mode()
+def _compare(runtime: Runtime, both: nn.Module, size: int) -> float:
+    """The largest difference of logits from PyTorch's, for two pictures of noise."""
+    noise = np.random.default_rng(0).normal(size=(2, 3, size, size))
+    batch = torch.from_numpy(noise.astype(np.float32))
+    return float(np.abs(runtime(batch)[0] - both(batch)[0].numpy()).max())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
