@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from tqdm import tqdm
-
-T = TypeVar("T")
 
 _LOG_SECONDS = 60.0
 
@@ -29,7 +27,7 @@ class _Lines:
         self._stream.flush()
 
 
-def progress(items: Iterable[T] | None = None, **options: Any) -> tqdm[T]:
+def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
     """What `tqdm.tqdm` gives, for the place where it is shown.
 
     Where standard error is no terminal, a line is written at the start, once a minute, and at the

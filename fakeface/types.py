@@ -149,14 +149,20 @@ class Picture:
     Attributes:
         data: the whole file, unchanged.
         sha256: of `data`, lower-case hex.
-        rgb: upright RGB, uint8 (H, W, 3).
+        rgb: upright RGB, uint8 (H, W, 3); of a moving picture, the frame that was looked at last.
         file: the name it was given under, for display; it is never opened.
+        frames: how many pictures the file shows one after the other, or on pages.
+        looked: which of them were looked at, counted from 0.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     data: bytes
     sha256: str
     rgb: RGB
     file: str = ""
+    frames: int = 1
+    looked: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +249,11 @@ class Quality:
     Attributes:
         face_side: the shorter side of its box, in pixels.
         sharpness: variance of the Laplacian of the face brought to a fixed size; 0 is a plain area.
-        jpeg_quality: of the file, 1 to 100, told from its quantisation tables; None where it is
-            no JPEG.
-        familiarity: the share, in [0, 1], of the first model's own validation faces that lie
-            farther from its training data than this one; None where it ships no reference.
+        jpeg_quality: of the file, 1 to 100, estimated from its quantisation tables; None where it
+            is no JPEG.
+        familiarity: the out-of-distribution score of the first model: the share, in [0, 1], of its
+            own validation faces that lie farther from its training data than this one, so that 0
+            is the most unusual; None where it ships no reference.
         warnings: whole sentences, one for each of these that makes a score doubtful.
     """
 
@@ -306,7 +313,7 @@ class Consensus:
     rule: str = RULE
 
     @classmethod
-    def reached(cls, said: Sequence[Verdict]) -> Self:
+    def reach(cls, said: Sequence[Verdict]) -> Self:
         """By `rule`, from the verdict of each model; at least one."""
         sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
         verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
@@ -327,7 +334,7 @@ class FaceReport:
     @property
     def consensus(self) -> Consensus:
         """What the models say together; see `Consensus.rule`."""
-        return Consensus.reached([score.verdict for score in self.scores])
+        return Consensus.reach([score.verdict for score in self.scores])
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,12 +345,18 @@ class Judge:
         model: its name.
         sha256: of its weights.
         real_below, fake_above: its thresholds on p(fake).
+        title: what people call it; empty where it has no other name.
+        summary: what it learnt from, in a sentence or two; empty where its card does not say.
+        terms: of the data that it learnt from.
     """
 
     model: str
     sha256: str
     real_below: float
     fake_above: float
+    title: str = ""
+    summary: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

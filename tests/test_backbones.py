@@ -10,20 +10,16 @@ import torch
 
 from fakeface.explain import grad_cam
 from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
-from fakeface.models.preprocess import Preprocessing
 from fakeface.types import Box
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 from train.training.schedule import open_stages, parameter_groups
 
 NAMES = sorted(BACKBONES)
 
 
 def model(name: str) -> Model:
-    facts = BACKBONES[name]
-    how = Preprocessing(96, 0.3, facts.mean, facts.std)
-    return Model(name, random_network(name), name, how, Calibration(1, 0.3, 0.7), "cpu")
+    return Model(card(name, name), random_network(name), "cpu")
 
 
 def picture() -> np.ndarray:

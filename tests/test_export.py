@@ -43,7 +43,7 @@ def finished(tmp_path, monkeypatch) -> list[str]:
     rows = []
     for i in range(180):
         label = int(i % 3 == 0)
-        picture = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
         digest = hashlib.sha256((tmp_path / f"{i}.png").read_bytes()).hexdigest()
         kind = ("photo", "generated")[label]
@@ -68,7 +68,7 @@ def test_the_shipped_model_is_calibrated_as_its_card_says(finished, tmp_path):
 
     model = checkpoints.load("tiny", device="cpu")
     records = calibration(read_manifest(tmp_path / "manifest.csv"))
-    faces = {r.sha256: Box(0, 0, 32, 32) for r in records}
+    faces = {r.sha256: Box(0, 0, 48, 48) for r in records}
     _, logits = predict(model, records, faces)
     labels = np.array([r.label for r in records])
     found = fit_platt(labels, logits)

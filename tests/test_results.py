@@ -196,7 +196,9 @@ def test_the_default_model_stands_first(tmp_path):
     for name, value in (("a", 0.8), ("b", 0.9)):
         folder = tmp_path / "checkpoints" / name
         metrics = {"sets": {"val": {"auc": {"value": value}}}}
-        checkpoints.write_card(folder, dataclasses.replace(card(name), metrics=metrics))
+        checkpoints.write_card(
+            folder, dataclasses.replace(card(name), metrics=metrics, sha256="0" * 64)
+        )
     assert [c.name for c in read_stored(tmp_path).cards] == ["b", "a"]
     assert read_stored(tmp_path).probe == {}
 

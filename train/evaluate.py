@@ -29,7 +29,7 @@ def measure_model(args: argparse.Namespace) -> None:
     """Measure a model of checkpoints/, and write its results and plots."""
     folder = checkpoints.checkpoints_root() / args.name
     records = read_data(args)
-    model, card = checkpoints.load(args.name), checkpoints.read_card(folder)
+    model = checkpoints.load(args.name)
     evaluation = Evaluation(model, records, open_detector(args.detector), model.calibration)
     results, scored = evaluation.measure_sets(
         args.sets, subject=args.name, reencode=args.reencode, stability=args.stability
@@ -38,13 +38,14 @@ def measure_model(args: argparse.Namespace) -> None:
     known = read_json(path)
     if evaluation.detector.name == "haar":
         write_json(path, {**known, "haar": results})
+        checkpoints.write_card(folder, model.card)  # which names the checksum of metrics.json
         return
-    names = plots.draw(scored, folder / "plots", card.title)
+    names = plots.draw(scored, folder / "plots", model.card.title)
     results["plots"] = [f"plots/{name}" for name in names]
     write_json(path, {**results, **({"haar": known["haar"]} if "haar" in known else {})})
     gist = pick_gist(read_json(path))  # rounded as it is there
     gist.pop("haar", None)
-    checkpoints.write_card(folder, dataclasses.replace(card, metrics=gist))
+    checkpoints.write_card(folder, dataclasses.replace(model.card, metrics=gist))
     draw_mistakes(evaluation, scored)
 
 

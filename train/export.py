@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 
@@ -20,6 +19,7 @@ from fakeface.files import write_atomically
 from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Card
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from train.datasets.faces import find_faces
@@ -37,41 +37,35 @@ TERMS = (
 )
 
 
-def load_halved(recipe: Recipe, folder: Path, name: str) -> Model:
-    """The best weights of a run in the half precision that is shipped, not calibrated yet."""
-    backbone = BACKBONES[recipe.backbone]
-    network = build(recipe.backbone)
-    weights = safetensors.torch.load_file(folder / "best.safetensors")
-    network.load_state_dict({k: v.half().to(v.dtype) for k, v in weights.items()})
-    how = Preprocessing(recipe.size, recipe.margin, backbone.mean, backbone.std)
-    return Model(name, network, recipe.backbone, how, Calibration(1.0, 0.0, 1.0))
-
-
-def make_card(model: Model, recipe: Recipe, training: dict[str, Any]) -> checkpoints.Card:
-    """The card of a model that was not measured yet.
+def load_halved(recipe: Recipe, run: Path, name: str) -> Model:
+    """The best weights of a run in the half precision that is shipped, not calibrated yet.
 
     Args:
-        model: calibrated or not; the card says how.
-        recipe: of its training.
-        training: what run.json says of it, and how it was calibrated.
+        recipe: of the run.
+        run: its folder.
+        name: of the checkpoint.
     """
+    backbone = BACKBONES[recipe.backbone]
+    network = build(recipe.backbone)
+    weights = safetensors.torch.load_file(run / "best.safetensors")
+    network.load_state_dict({k: v.half().to(v.dtype) for k, v in weights.items()})
+    training = json.loads((run / "run.json").read_text())
     families = ", ".join(training["families_of_fakes"]).replace("_", " ")
-    summary = (
+    training["summary"] = (
         f"It learnt from {training['pictures']} pictures: {training['photographs']} photographs "
         f"from {training['sources_of_photographs']} sources, and fakes of the families {families}."
     )
-    return checkpoints.Card(
-        name=model.name,
-        title=BACKBONES[recipe.backbone].title,
+    card = Card(
+        name=name,
+        title=backbone.title,
         backbone=recipe.backbone,
-        preprocessing=model.preprocessing,
-        calibration=model.calibration,
-        training={**training, "summary": summary},
-        metrics={},
+        preprocessing=Preprocessing(recipe.size, recipe.margin, backbone.mean, backbone.std),
+        calibration=Calibration(1.0, 0.0, 1.0),
+        training=training,
         licence=LICENCE,
         terms=TERMS,
-        sha256="",
     )
+    return Model(card, network)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -86,7 +80,6 @@ def main(argv: list[str] | None = None) -> None:
 
     recipe = load_recipe(args.recipe)
     run = args.run or Path("runs") / args.recipe
-    about = json.loads((run / "run.json").read_text())
     log = (run / "log.csv").read_bytes()
     model = load_halved(recipe, run, args.name or recipe.backbone)
     part = choose(read_data(args), "calibration")
@@ -96,12 +89,16 @@ def main(argv: list[str] | None = None) -> None:
     check_classes(part, "calibration")
     calibration = calibrate(part, logits)
     command = f"python -m train export {args.recipe} --data MANIFEST"
-    about["calibration"] = {
+    limits = {
         "command": command + (f" --run {args.run}" if args.run else ""),
         "data": "photographs, and generated and edited faces of the calibration part of val",
         **describe_calibration(part, logits, calibration),
     }
-    card = dataclasses.replace(make_card(model, recipe, about), calibration=calibration)
+    card = dataclasses.replace(
+        model.card,
+        calibration=calibration,
+        training={**model.card.training, "calibration": limits},
+    )
 
     folder = checkpoints.checkpoints_root() / card.name
     for stale in ("metrics.json", "pointing.json"):  # of other weights

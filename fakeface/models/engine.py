@@ -12,8 +12,9 @@ from torch import nn
 
 from fakeface.models.backbones import BACKBONES, pick_device
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Card
+from fakeface.models.out_of_distribution import Reference
 from fakeface.models.preprocess import Preprocessing, face_tensor
-from fakeface.quality import Reference
 from fakeface.types import RGB, Box, FloatArray, Score
 
 # Faces at a time. On a CPU the maps of more leave its caches, and blocks of over 32 MB are mapped
@@ -25,41 +26,53 @@ class Model:
     """A network in evaluation mode with all that belongs to it; safe to share between threads.
 
     Attributes:
-        name: as in its card.
+        card: what is known of it.
         network: on `device`, in evaluation mode, parameters frozen.
         backbone: the facts about its network.
-        preprocessing, calibration: see there.
         head: its last layer, from features to the logit.
         cam_layer: the module that Grad-CAM explains.
-        sha256: of its weights; empty where they came from no file.
-        reference: what it learnt from, for familiarity; None where it ships none.
+        reference: the faces it learnt from, for the out-of-distribution score; None where it ships
+            none.
         lock: held while hooks sit on the network.
     """
 
     def __init__(
         self,
-        name: str,
+        card: Card,
         network: nn.Module,
-        backbone: str,
-        preprocessing: Preprocessing,
-        calibration: Calibration,
         device: str | None = None,
         *,
-        sha256: str = "",
         reference: Reference | None = None,
     ) -> None:
-        self.name = name
+        self.card = card
         self.device = pick_device(device)
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.network.to(memory_format=torch.channels_last)
-        self.preprocessing = preprocessing
-        self.calibration = calibration
-        self.backbone = BACKBONES[backbone]
+        self.backbone = BACKBONES[card.backbone]
         self.head = self.network.get_submodule(self.backbone.head)
         self.cam_layer = self.network.get_submodule(self.backbone.cam_layer)
-        self.sha256 = sha256
         self.reference = reference
         self.lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """As in its card."""
+        return self.card.name
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network is fed."""
+        return self.card.preprocessing
+
+    @property
+    def calibration(self) -> Calibration:
+        """How its logits are read."""
+        return self.card.calibration
+
+    @property
+    def sha256(self) -> str:
+        """Of its weights; empty where they came from no file."""
+        return self.card.sha256
 
     def tensor(self, image: RGB, boxes: Sequence[Box]) -> torch.Tensor:
         """The faces of a picture as the network's input, (N, 3, S, S) on its device."""

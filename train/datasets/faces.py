@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from fakeface.faces import Detector
+from fakeface.faces import Detector, largest
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
@@ -58,9 +58,8 @@ def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Fa
     fresh: dict[str, list[int] | None] = {}
     try:
         for record in progress(missing, desc=f"faces ({detector.name})", disable=not missing):
-            found = detector.detect(images.decode(record.read()))
-            largest = max(found, key=lambda face: face.box.w * face.box.h, default=None)
-            fresh[record.sha256] = largest.box.as_list() if largest else None
+            face = largest(detector.detect(images.decode(record.read())))
+            fresh[record.sha256] = face.box.as_list() if face else None
             if len(fresh) % _SAVE_EVERY == 0:
                 _extend_cache(cache, fresh)
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from fakeface.models.zoo import TITLES
+from fakeface.models import evaluation_sets
 from train.datasets.records import Record, SourceError, only, without_swaps
 from train.datasets.splits import calibration, choice
 
+TITLES = {name: str(title) for name, title in evaluation_sets.TITLES.items()}
 SETS = tuple(TITLES)
 PARTS = {"choice": choice, "calibration": calibration}
 # The fakes of test_wild, set by set; every fake is in one of them.

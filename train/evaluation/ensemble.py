@@ -39,7 +39,7 @@ def measure_ensemble(parts: Sequence[Scored]) -> dict[str, Any]:
     """
     labels = parts[0].labels
     said = np.array([part.verdicts() for part in parts], object)
-    vote = np.array([Consensus.reached(list(column)).verdict for column in said.T], object)
+    vote = np.array([Consensus.reach(list(column)).verdict for column in said.T], object)
     mean = np.mean([part.calibration.calibrate(part.logits) for part in parts], axis=0)
     return {
         "n_real": int((labels == 0).sum()),

@@ -15,8 +15,8 @@ import numpy as np
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
+from fakeface.models.out_of_distribution import Reference
 from fakeface.progress import progress
-from fakeface.quality import Reference
 from fakeface.types import FloatArray
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
 from train.datasets.records import Record
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     known, labels = features(model, train, faces, args.workers)
     seen, _ = features(model, val, faces, args.workers)
     reference = fit(known, labels, seen)
-    checkpoints.write_reference(folder, checkpoints.read_card(folder), reference)
+    checkpoints.write_reference(folder, model.card, reference)
     print(f"{folder / checkpoints.REFERENCE}: {len(known)} faces of train, {len(seen)} of val")
 
 

@@ -13,6 +13,7 @@ import safetensors.torch
 from fakeface.faces import Detector
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Card
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from train.datasets.records import Record
@@ -27,10 +28,15 @@ def load_run(folder: Path, device: str | None = None) -> Model:
     weights = (folder / "best.safetensors").read_bytes()
     network = build(backbone.name)
     network.load_state_dict(safetensors.torch.load(weights))
-    how = Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std)
-    digest = hashlib.sha256(weights).hexdigest()
-    unsure = Calibration(1.0, 0.0, 1.0)
-    return Model(folder.name, network, backbone.name, how, unsure, device, sha256=digest)
+    card = Card(
+        name=folder.name,
+        title=folder.name,
+        backbone=backbone.name,
+        preprocessing=Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std),
+        calibration=Calibration(1.0, 0.0, 1.0),
+        sha256=hashlib.sha256(weights).hexdigest(),
+    )
+    return Model(card, network, device)
 
 
 def describe_run(folder: Path, title: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakeface.faces import Detector
+from fakeface.faces import Detector, largest
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
@@ -123,7 +123,8 @@ def score(
             if box is None:
                 key = f"{record.sha256} {name}"
                 if key not in known:
-                    found = largest(detector, changed)
+                    face = largest(detector.detect(changed))
+                    found = face.box if face else None
                     known[key] = found.as_list() if found else None
                 at = known[key]
                 box = Box(*at) if at else None
@@ -152,9 +153,3 @@ def score(
     finally:
         if len(known) > before:
             write_atomically(boxes, json.dumps(dict(known)).encode())
-
-
-def largest(detector: Detector, image: RGB) -> Box | None:
-    """The box of the largest face, or None."""
-    found = detector.detect(image)
-    return max((face.box for face in found), key=lambda box: box.w * box.h, default=None)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fakeface.models.checkpoints import Card
-from fakeface.models.zoo import TITLES
+from fakeface.models.card import Card
 from fakeface.types import Verdict
+from train.datasets.sets import TITLES
 from train.evaluation.calibration import FAMILY_SIZE
 from train.reporting.cells import make_table, show_auc, show_rate, show_share
 from train.reporting.stored import Stored

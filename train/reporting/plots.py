@@ -19,9 +19,9 @@ from sklearn.metrics import roc_curve
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import face_region
-from fakeface.models.zoo import TITLES
 from fakeface.types import RGB
 from train.datasets.faces import Faces
+from train.datasets.sets import TITLES
 from train.evaluation.metrics import reliability, risk_coverage
 from train.evaluation.scored import Scored
 

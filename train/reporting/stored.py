@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fakeface.models import checkpoints
-from fakeface.models.checkpoints import Card
+from fakeface.models.card import Card
 from train.evaluation.store import RESULTS, read_json
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fakeface.models.zoo import FITTED, TITLES
+from fakeface.models.evaluation_sets import FITTED
 from fakeface.types import RULE, Verdict
+from train.datasets.sets import TITLES
 from train.reporting.cells import make_table, show_auc, show_auc_of, show_rate, show_share
 from train.reporting.stored import Stored
 from train.reporting.targets import assess

@@ -75,8 +75,7 @@ def describe(
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
-    parser = argparse.ArgumentParser(prog="python -m train finetune", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="of train/training/recipes, or a file that holds a RECIPE")
     add_data_arguments(parser)
     parser.add_argument(
