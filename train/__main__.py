@@ -18,10 +18,10 @@ COMMANDS = {
         "evaluation.out_of_distribution",
         "features of known faces, to tell unlike ones",
     ),
-    "evaluate": ("evaluation.evaluate", "measure a model"),
+    "evaluate": ("evaluate", "measure a model"),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": (
-        "evaluation.cross_dataset",
+        "reporting.cross_dataset",
         "measure runs that are not exported",
     ),
     "leave-one-group-out": (
