@@ -10,6 +10,7 @@ from train.datasets.splits import calibration, choice
 
 TITLES = {name: str(title) for name, title in evaluation_sets.TITLES.items()}
 SETS = tuple(TITLES)
+SD3 = ("faker_sd3",)
 PARTS = {"choice": choice, "calibration": calibration}
 # The fakes of test_wild, set by set; every fake is in one of them.
 WILD: dict[str, Callable[[Record], bool]] = {
@@ -17,7 +18,6 @@ WILD: dict[str, Callable[[Record], bool]] = {
     "sd3": lambda r: r.source in SD3,
     "wild_swaps": lambda r: r.kind == "swap",
 }
-SD3 = ("faker_sd3",)
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
 
 
