@@ -286,15 +286,28 @@ def _write(folder: Path, card: Card, contents: Mapping[str, bytes | None]) -> Ca
     card = dataclasses.replace(card, files=files)
     # Whatever may fail for want of space fails before the first file takes its name.
     parts = []
-    for name, data in {**contents, "card.json": card.to_json().encode()}.items():
-        if data is not None:
-            parts.append(folder / f"{name}.part")
-            parts[-1].write_bytes(data)
+    try:
+        for name, data in {**contents, "card.json": card.to_json().encode()}.items():
+            if data is not None:
+                parts.append(folder / f"{name}.part")
+                _write_through(parts[-1], data)
+    except OSError:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        raise
     for name in (name for name, data in contents.items() if data is None):
         (folder / name).unlink(missing_ok=True)
     for part in parts:
         part.replace(part.with_suffix(""))
     return card
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Write a file and force it to the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read_if_there(path: Path) -> bytes | None:
