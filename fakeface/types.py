@@ -35,6 +35,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import deprecated
 
 RULE = (
     "Models that are unsure abstain; the verdict is a side only if more than half of all models "
@@ -325,6 +326,12 @@ class Consensus:
         if 2 * said.count(verdict) <= len(said):
             verdict = Verdict.UNSURE
         return cls(verdict, said.count(verdict), len(said))
+
+    @classmethod
+    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.10.0.")
+    def reached(cls, said: Sequence[Verdict]) -> Self:
+        """The name of `reach` in 0.8.0."""
+        return cls.reach(said)
 
 
 @dataclass(frozen=True, slots=True)
