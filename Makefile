@@ -36,7 +36,7 @@ results: $(VENV)/.demo ## the documents' tables, from the stored results
 # All that a Space needs, and nothing else; its git wants to be told which files are large or binary.
 space: ## the folder to push to Hugging Face Spaces, in build/space
 	@rm -rf $(SPACE) && mkdir -p $(SPACE)
-	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py assets checkpoints examples fakeface \
+	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py checkpoints examples fakeface \
 		requirements.txt README.md LICENSE | tar -xf - -C $(SPACE)
 	@for kind in safetensors png jpg; do \
 		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes

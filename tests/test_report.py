@@ -155,6 +155,8 @@ def test_json_of_everything() -> None:
             "detail": "steps\x1b[31m",
             "says": "ai",
             "trust": "unsigned",
+            "checked": None,
+            "scope": None,
         }
     ]
     (one,) = found["faces"]

@@ -23,6 +23,7 @@ from fakeface import types
 from fakeface.images import bmff, bmp, gif, jpeg, pixels, png, tiff, webp
 from fakeface.images.encoded import LIMIT, MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES, Encoded
 from fakeface.images.kinds import recognise
+from fakeface.names import spell
 from fakeface.types import RGB, Picture
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "TOO_MANY_BYTES"]
@@ -174,14 +175,16 @@ def read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if not path.is_file():  # and reading a pipe may never end
-            raise types.ImageError(f"{path} is a folder or a device; choose a picture file.")
+            raise types.ImageError(
+                f"{spell(str(path))} is a folder or a device; choose a picture file."
+            )
         if size > MAX_BYTES:
             raise types.ImageTooLarge(TOO_MANY_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise types.ImageError(
-            f"{path} cannot be read ({reason}); check its name and permissions."
+            f"{spell(str(path))} cannot be read ({reason}); check its name and permissions."
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import jinja2
 
 from fakeface import __version__
+from fakeface.evidence import NOT_LOOKED_FOR
 from fakeface.report.pictures import embed
 from fakeface.report.text import NOTE, percent
 from fakeface.types import Analysis, Picture, Verdict
@@ -22,7 +23,7 @@ _FOLDER = Path(__file__).with_name("templates")
 MARKS: Final = {Verdict.FAKE: "!", Verdict.REAL: "✓", Verdict.UNSURE: "?"}
 WORDS: Final = {
     Verdict.FAKE: "AI-generated",
-    Verdict.REAL: "real photograph",
+    Verdict.REAL: "no sign of AI found",
     Verdict.UNSURE: "unsure",
 }
 STYLES: Final = {Verdict.FAKE: "fake", Verdict.REAL: "real", Verdict.UNSURE: "unsure"}
@@ -55,4 +56,5 @@ def environment(*folders: Path) -> jinja2.Environment:
     )
     out.filters |= {"percent": percent}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": NOTE}
+    out.globals |= {"not_looked_for": NOT_LOOKED_FOR}
     return out

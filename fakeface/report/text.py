@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from fakeface.names import spell
 from fakeface.types import Analysis, Consensus, FaceReport, Heatmap, Score, Status, Verdict
 
 NOTE: Final = (
@@ -31,7 +32,8 @@ def _lines(analysis: Analysis) -> Iterator[str]:
     for number, report in enumerate(analysis.faces, 1):
         yield from _face_lines(number, report, width)
     for finding in analysis.provenance:
-        yield f"  in the file: {escape(finding.title)} ({finding.trust}): {escape(finding.detail)}"
+        standing = "not checked" if finding.checked == "not_checked" else finding.trust
+        yield f"  in the file: {escape(finding.title)} ({standing}): {escape(finding.detail)}"
 
 
 def _face_lines(number: int, report: FaceReport, width: int) -> Iterator[str]:
@@ -89,4 +91,4 @@ def percent(p: float) -> str:
 
 def escape(name: str) -> str:
     """Text for a terminal: control characters and undecodable bytes in file names are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in spell(name))
