@@ -35,6 +35,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import deprecated
 
 RULE = (
     "Models that are unsure abstain; the verdict is a side only if more than half of all models "
@@ -326,6 +327,12 @@ class Consensus:
             verdict = Verdict.UNSURE
         return cls(verdict, said.count(verdict), len(said))
 
+    @classmethod
+    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.10.0.")
+    def reached(cls, said: Sequence[Verdict]) -> Self:
+        """The name of `reach` in 0.8.0."""
+        return cls.reach(said)
+
 
 @dataclass(frozen=True, slots=True)
 class FaceReport:
@@ -380,6 +387,9 @@ class Analysis:
         provenance: what the file itself says of its origin; it changes no score.
         judges: one for each of `models`.
         date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
+        frames: how many pictures the file shows one after the other, or on pages.
+        frames_looked_at: which of them were looked at, counted from 0, until one had a face.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     file: str
@@ -394,6 +404,14 @@ class Analysis:
     provenance: tuple[Finding, ...] = ()
     judges: tuple[Judge, ...] = ()
     date: str = ""
+    frames: int = 1
+    frames_looked_at: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> int:
+        """The frame that boxes and pixels of this analysis belong to, counted from 0."""
+        return self.frames_looked_at[-1] if self.faces else 0
 
     def worst(self, model: str) -> Score | None:
         """The score of the most suspicious face by this model, or None without a face.

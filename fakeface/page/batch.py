@@ -16,6 +16,7 @@ from fakeface.page.errors import BUSY, describe_error
 from fakeface.page.installed import Installed
 from fakeface.page.parts import make_part, make_radio, send_again
 from fakeface.page.service import judge_file
+from fakeface.page.stopping import admit
 from fakeface.page.uploads import Upload, find_upload, name_of, using
 from fakeface.report.pictures import data_url
 from fakeface.report.record import to_dict
@@ -32,7 +33,7 @@ def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": header}
     with using(*uploads, *(sent or {}).get("earlier", ())):
         try:
-            with batch.open_items(find_uploads(uploads)) as items:
+            with admit(), batch.open_items(find_uploads(uploads)) as items:
                 value["total"] = len(items)
                 yield value
                 shown = time.monotonic()

@@ -319,7 +319,7 @@ class Run:
         if self.accelerator.is_main_process:
             seconds = time.monotonic() - start
             aucs, judged = self.validation.measure(self.average.module, self.recipe.blend_share)
-            if judged > self.at.best_auc:
+            if judged > self.at.best_auc or not self.best:
                 state = self.average.module.state_dict()
                 self.best = {name: tensor.clone() for name, tensor in state.items()}
                 self.at.best_auc, self.at.stale = judged, 0
