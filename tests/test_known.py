@@ -17,7 +17,7 @@ ROWS = tomllib.loads(TABLE.read_text(encoding="utf-8"))
 LISTS = ("source_types", "ai_assertions", "generators", "sentences", "settings", "editors")
 KEYS = {
     "source_types": {"name", "says", "scope", "words", "source"},
-    "ai_assertions": {"label", "words", "source"},
+    "ai_assertions": {"label", "source"},
     "generators": {"name", "names", "signed_names", "devices", "source"},
     "sentences": {"maker", "scope", "texts", "source"},
     "settings": {"name", "fields", "patterns", "source"},

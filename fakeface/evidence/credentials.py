@@ -187,7 +187,7 @@ def _check(failures: _Statuses, successes: _Statuses | None = None) -> _Check:
     if successes is not None:
         passed = [str(status.get("code")) for status in successes if not _is_personal(status)]
         if _SIGNED not in passed or not any(re.match(_BOUND, code) for code in passed):
-            return _Check("not_checked", f"they are in a form that is not understood ({odd})")
+            return _Check("not_checked", "they are in a form that is not understood here")
     return _Check("holds", odd)
 
 

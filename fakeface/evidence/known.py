@@ -77,7 +77,7 @@ class Known:
     settings: Sequence[Settings]
     program_fields: frozenset[str]
     sentence_fields: frozenset[str]
-    ai_assertions: Mapping[str, str]
+    ai_assertions: frozenset[str]
     source_keys: frozenset[str]
     model_keys: frozenset[str]
 
@@ -116,7 +116,7 @@ def known() -> Known:
         ],
         program_fields=frozenset(table["fields"]["programs"]),
         sentence_fields=frozenset(table["fields"]["sentences"]),
-        ai_assertions={row["label"]: row["words"] for row in table["ai_assertions"]},
+        ai_assertions=frozenset(row["label"] for row in table["ai_assertions"]),
         source_keys=frozenset(table["keys"]["source_type"]),
         model_keys=frozenset(table["keys"]["model"]),
     )

@@ -165,8 +165,9 @@ def programs(manifest: Mapping[str, Any]) -> list[str]:
     found = []
     for name in names:
         if isinstance(name, str) and name.strip():
-            # "Adobe_Firefly/1.0 c2pa-rs/0.33", as a browser names itself
-            found += [name, *name.split()[:1], name.partition("/")[0]]
+            found.append(name)
+            if "/" in name:  # "Adobe_Firefly/1.0 c2pa-rs/0.33", as browsers name themselves
+                found.append(name.partition("/")[0])
     return found
 
 

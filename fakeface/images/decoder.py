@@ -16,6 +16,7 @@ from typing import Final
 from fakeface import types
 from fakeface.images import frames, workers
 from fakeface.images.encoded import MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES
+from fakeface.names import spell
 from fakeface.types import RGB, Picture
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "TOO_MANY_BYTES"]
@@ -109,12 +110,14 @@ def read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if not path.is_file():  # and reading a pipe may never end
-            raise types.ImageError(f"{path} is a folder or a device; choose a picture file.")
+            raise types.ImageError(
+                f"{spell(str(path))} is a folder or a device; choose a picture file."
+            )
         if size > MAX_BYTES:
             raise types.ImageTooLarge(TOO_MANY_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise types.ImageError(
-            f"{path} cannot be read ({reason}); check its name and permissions."
+            f"{spell(str(path))} cannot be read ({reason}); check its name and permissions."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from fakeface.names import spell
 from fakeface.types import Analysis, Consensus, FaceReport, Heatmap, Score, Status, Verdict
 
 NOTE: Final = (
@@ -110,4 +111,4 @@ def percent(p: float) -> str:
 
 def escape(name: str) -> str:
     """Text for a terminal: control characters and undecodable bytes in file names are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in spell(name))

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeface.models import checkpoints
 from fakeface.types import Consensus, Verdict
 from tests.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
 from tests.ui.serve import random_checkpoint
-from train.evaluation import ensemble as together
+from train.evaluation import ensemble
 from train.evaluation.store import read_json
-from train.reporting import results
+from train.reporting import tables
+from train.reporting.stored import read_stored
 
 AI, REAL, UNSURE = Verdict.FAKE, Verdict.REAL, Verdict.UNSURE
 
@@ -40,7 +40,7 @@ def test_a_vote_counted_by_hand():
     first = scored([0.1, 0.9, 0.5, 0.9, 0.9, 0.1], records)
     second = scored([0.1, 0.1, 0.1, 0.9, 0.5, 0.5], records)
     third = scored([0.1, 0.5, 0.1, 0.9, 0.9, 0.5], records)
-    found = together.together([first, second, third])
+    found = ensemble.measure_ensemble([first, second, third])
     assert found["alone"]["coverage"] == pytest.approx(5 / 6)
     assert found["alone"]["wrong"] == pytest.approx(2 / 5)
     assert found["vote"]["coverage"] == pytest.approx(4 / 6)  # a, c, d and e
@@ -52,16 +52,16 @@ def test_a_vote_counted_by_hand():
 
 @pytest.mark.slow
 def test_the_shipped_models_vote(tmp_path, monkeypatch, manifest, middle):  # noqa: F811
-    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(tmp_path / "models"))
-    monkeypatch.setattr(together, "open_detector", lambda name: middle)
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setattr(ensemble, "open_detector", lambda name: middle)
     for name in ("one", "two"):
-        random_checkpoint(tmp_path / "models", name)
-    together.main(["--data", str(manifest), "--sets", "val", "test"])
-    found = read_json(tmp_path / "models" / "together.json")
+        random_checkpoint(tmp_path / "checkpoints", name)
+    ensemble.main(["--data", str(manifest), "--sets", "val", "test"])
+    found = read_json(tmp_path / "results" / "ensemble.json")
     assert found["models"] == ["one", "two"]
     assert found["sets"]["val"]["n_real"] == 4
     assert found["sets"]["test"]["vote"] == found["sets"]["test"]["alone"]  # twins agree
-    text = results.together(results.stored(checkpoints.checkpoints_root()))
+    text = tables.ensemble_table(read_stored(tmp_path))
     assert "MobileNetV2, random, MobileNetV2, random: Models that are unsure abstain" in text
     assert np.isfinite(found["sets"]["test"]["auc"]["value"])
     assert isinstance(middle, Middle) and Path("runs/scores").exists()
