@@ -98,6 +98,10 @@ class _Worker:
         except (OSError, EOFError) as error:
             raise self._why(isinstance(error, TimeoutError)) from error
 
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """Ends the process."""
         self._link.close()
@@ -160,6 +164,9 @@ class _Pool:
         worker = self._free.get()
         healthy = False
         try:
+            if worker and not worker.alive():
+                worker.close()
+                worker = None
             worker = worker or _Worker()
             found = worker.decode_frame(data, frame)
             healthy = True
