@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
 
-.PHONY: demo test test-fast check results bench screenshots space clean
+.PHONY: demo test test-fast check results bench load screenshots space clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -26,6 +26,9 @@ check: $(VENV)/.test ## lint, formatting and types
 
 bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
 	@$(PY) -m benchmarks.page
+
+load: $(VENV)/.test ## a real server under load, into docs/reliability.md; ten minutes
+	@$(PY) -m benchmarks.load
 
 screenshots: $(VENV)/.test ## the page at desktop and phone size, into screenshots/
 	@$(PY) -m tests.ui.screenshots screenshots

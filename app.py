@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from typing import Any
 import gradio as gr
 
 from fakeface.batch import MAX_ARCHIVE
-from fakeface.page import api, batch, check, compare, models, security, service, uploads
+from fakeface.page import api, batch, check, compare, models, security, service, stopping, uploads
 from fakeface.page.examples import read_examples
 from fakeface.page.installed import list_installed
 from fakeface.page.parts import ASSETS, make_part
+from fakeface.secrets import redact_errors
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 
@@ -56,6 +58,8 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
     """
     page = build()
     page.queue(max_size=queue)
+    if threading.current_thread() is threading.main_thread():
+        stopping.stop_on_sigterm(page)
     page.launch(
         theme=gr.themes.Base(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -83,12 +87,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=os.environ.get("FAKEFACE_MCP") == "1",
         help="be a server of the Model Context Protocol too, which needs gradio[mcp]",
     )
+    parser.add_argument(
+        "--queue",
+        type=int,
+        default=64,
+        help="how many requests may wait; the next is told that the server is busy (%(default)s)",
+    )
     options = parser.parse_args(argv)
     if options.mcp and not importlib.util.find_spec("mcp"):
         sys.exit('fakeface: --mcp needs one more package; run: pip install "gradio[mcp]"')
+    redact_errors()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     service.prepare(EXAMPLES / "grace_hopper.jpg")
-    serve(mcp=options.mcp)
+    serve(queue=options.queue, mcp=options.mcp)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 from fakeface.images import decoder as images
+from fakeface.names import zip_names
 from fakeface.types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
 
 MAX_FILES: Final = 500
@@ -82,7 +83,8 @@ def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
         return [
             _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
         ]
-    return [_member(archive, info, f"{name}/{info.filename}", budget) for info in members]
+    names = zip_names(members)
+    return [_member(archive, i, f"{name}/{own}", budget) for i, own in zip(members, names)]
 
 
 def _read_file(path: Path) -> bytes:

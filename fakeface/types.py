@@ -380,6 +380,9 @@ class Analysis:
         provenance: what the file itself says of its origin; it changes no score.
         judges: one for each of `models`.
         date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
+        frames: how many pictures the file shows one after the other, or on pages.
+        frames_looked_at: which of them were looked at, counted from 0, until one had a face.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     file: str
@@ -394,6 +397,14 @@ class Analysis:
     provenance: tuple[Finding, ...] = ()
     judges: tuple[Judge, ...] = ()
     date: str = ""
+    frames: int = 1
+    frames_looked_at: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> int:
+        """The frame that boxes and pixels of this analysis belong to, counted from 0."""
+        return self.frames_looked_at[-1] if self.faces else 0
 
     def worst(self, model: str) -> Score | None:
         """The score of the most suspicious face by this model, or None without a face.

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
-os.environ.pop("FAKEFACE_YUNET", None)
+os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
 from fakeface.faces import Haar

@@ -138,7 +138,7 @@ def test_what_comes_from_the_file_is_escaped():
 
 def test_what_stands_in_the_metadata_of_a_real_file_is_escaped():
     exif = Image.Exif()
-    exif[0x0131] = f"Stable Diffusion {EVIL}"  # Software
+    exif[0x010F] = f"Canon {EVIL}"  # Make
     out = BytesIO()
     Image.fromarray(PIXELS).save(out, "JPEG", exif=exif)
     findings = provenance.find(out.getvalue())

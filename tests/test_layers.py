@@ -14,10 +14,9 @@ ROOT = Path(fakeface.__file__).parents[1]
 # The modules and packages of each package, in the order of the data.
 ORDER = {
     "fakeface": [
-        "types", "fields", "contract", "secrets", "files", "progress", "images", "evidence",
-        "faces", "models",
-        "stability", "quality", "explain", "analyse", "batch", "scan", "report", "page", "cli",
-        "__main__",
+        "types", "fields", "contract", "secrets", "files", "names", "progress", "images",
+        "evidence", "faces", "models", "stability", "quality", "explain",
+        "analyse", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "export", "evaluate",

@@ -103,6 +103,9 @@ def test_json_contract() -> None:
             },
         ],
         "provenance": [],
+        "frames": 1,
+        "frames_looked_at": [0],
+        "notes": [],
         "date": None,
         "version": fakeface.__version__,
         "note": NOTE,
@@ -155,6 +158,8 @@ def test_json_of_everything() -> None:
             "detail": "steps\x1b[31m",
             "says": "ai",
             "trust": "unsigned",
+            "checked": None,
+            "scope": None,
         }
     ]
     (one,) = found["faces"]

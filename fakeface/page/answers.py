@@ -10,6 +10,7 @@ from fakeface.images import decoder, fetch
 from fakeface.models import checkpoints, zoo
 from fakeface.page.errors import describe_error
 from fakeface.page.parts import render
+from fakeface.page.stopping import admit
 from fakeface.page.uploads import Upload, name_of, read_upload, using
 from fakeface.report.pictures import embed
 from fakeface.types import Analysis, Picture
@@ -43,7 +44,8 @@ def answer(sent: Sent | None, view: View, show: Callable[[Picture], Answer]) -> 
         return {"html": render_blank(view)}
     with using(*uploads_of(sent)):
         try:
-            return show(read_sent(sent))
+            with admit():
+                return show(read_sent(sent))
         except Exception as error:
             name = str(sent.get("address") or name_of(sent.get("file") or {}))
             return {"html": render_error(view, describe_error(error), name)}
@@ -89,5 +91,5 @@ def render_analysis(
         problems=problems,
         others=len(cards) > 1,
         seconds=time.perf_counter() - started,
-        **embed(picture),
+        **embed(picture, analysis),
     )

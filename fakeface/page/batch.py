@@ -16,6 +16,7 @@ from fakeface.page.errors import BUSY, describe_error
 from fakeface.page.installed import Installed
 from fakeface.page.parts import make_part, make_radio, send_again
 from fakeface.page.service import judge_file
+from fakeface.page.stopping import admit
 from fakeface.page.uploads import Upload, find_upload, name_of, using
 from fakeface.report.pictures import data_url
 from fakeface.report.record import to_dict
@@ -28,11 +29,11 @@ PAUSE: Final = 0.5  # seconds between two states of the table, so that few large
 def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
     """Many files, as the value of assets/table.js, which grows."""
     uploads: list[Upload] = list((sent or {}).get("files", ()))
-    header = scan.line(scan.COLUMNS).decode()
+    header = scan.header(bom=True).decode()  # people open it in Excel
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": header}
     with using(*uploads, *(sent or {}).get("earlier", ())):
         try:
-            with batch.open_items(find_uploads(uploads)) as items:
+            with admit(), batch.open_items(find_uploads(uploads)) as items:
                 value["total"] = len(items)
                 yield value
                 shown = time.monotonic()
@@ -74,7 +75,7 @@ def make_row(item: batch.Item, model: str) -> dict[str, Any]:
         "faces": len(analysis.faces),
         "note": note,
         "thumbnail": data_url(picture.rgb, THUMBNAIL_SIDE) if picture else "",
-        "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
+        "csv": "".join(scan.line(row).decode() for row in scan.rows(analysis)),
         "json": to_dict(analysis),
     }
 

@@ -25,6 +25,7 @@ from fakeface.page.examples import Example
 from fakeface.page.installed import Installed
 from fakeface.page.parts import LIMITS, answer_busy, make_part, make_radio, send_again
 from fakeface.page.service import judge
+from fakeface.page.stopping import admit
 from fakeface.page.uploads import using
 from fakeface.report.html import to_html
 from fakeface.report.record import to_record
@@ -63,7 +64,7 @@ def make_report(sent: Sent) -> dict[str, Any]:
         `name`, `type` and `text` of a file, or a `message` that says what went wrong.
     """
     try:
-        with using(*uploads_of(sent)):
+        with using(*uploads_of(sent)), admit():
             picture = read_sent(sent)
             if picture.sha256 != sent.get("sha256"):
                 raise FakefaceError("What lies at this address has changed; fetch it again.")

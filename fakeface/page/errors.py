@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import gradio as gr
 
 from fakeface.models import checkpoints
+from fakeface.page.stopping import admit
+from fakeface.secrets import redact
 from fakeface.types import FakefaceError
 
 log = logging.getLogger(__name__)
@@ -25,15 +27,16 @@ def describe_error(error: Exception, what: str = "picture") -> str:
         what: to try instead of it.
     """
     if isinstance(error, FakefaceError):
-        return str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", "")
+        return redact(str(error).replace(f"{checkpoints.checkpoints_root()}{os.sep}", ""))
     log.error("A request could not be answered", exc_info=error)
     return f"Something went wrong in fakeface itself; try another {what}."
 
 
 @contextmanager
 def errors_in_a_sentence() -> Iterator[None]:
-    """Turn every error into a `gr.Error`, which programs get as one sentence."""
+    """Run a request of a program, and turn every error into a `gr.Error`, as one sentence."""
     try:
-        yield
+        with admit():
+            yield
     except Exception as error:
         raise gr.Error(describe_error(error), print_exception=False) from error

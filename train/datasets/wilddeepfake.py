@@ -139,8 +139,13 @@ def shards_in(folder: Path) -> list[Shard]:
     shards = []
     for path in found:
         name = path.name[: -len(".tar.gz")]
-        shards.append(Shard(path.parent.name, name, str(path), partial(path.open, "rb"), False))
+        shards.append(Shard(path.parent.name, name, str(path), partial(open_archive, path), False))
     return sorted(shards, key=lambda shard: shard.order)
+
+
+def open_archive(path: Path) -> BinaryIO:
+    """The bytes of a shard, as a stream."""
+    return path.open("rb")
 
 
 def shards_on_hub(store: Path) -> list[Shard]:
