@@ -302,7 +302,7 @@ def manifest(tmp_path) -> Path:
     rows = []
     for i in range(20):
         label = ("real", "fake")[i % 2]
-        side = 60 if i in (16, 17) else 120
+        side = 100 if i in (16, 17) else 200
         picture = rng.integers(0, 90, (side, side, 3), np.uint8)
         picture[..., 2 * (i % 2)] += 120
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
