@@ -23,6 +23,7 @@ ORDER = [
     "faces.yunet",
     "faces.mtcnn",
     "faces.detector",
+    "crowd",
     "models.backbones",
     "models.preprocess",
     "stability",
