@@ -6,7 +6,6 @@ looks like, and how it takes a picture in, is in `assets/`. With `--mcp` it is a
 
 import argparse
 import functools
-import hashlib
 import importlib
 import importlib.util
 import json
@@ -15,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,15 +26,16 @@ import gradio as gr  # noqa: E402
 from gradio.utils import get_upload_folder  # noqa: E402
 
 from fakeface import analyse, batch, faces, scan  # noqa: E402
+from fakeface.contract import AnalysisResult, ModelResult, ReportResult  # noqa: E402
 from fakeface.images import decoder as images  # noqa: E402
 from fakeface.images import fetch  # noqa: E402
-from fakeface.models import checkpoints  # noqa: E402
-from fakeface.models import zoo as shelf  # noqa: E402
+from fakeface.models import checkpoints, zoo  # noqa: E402
 from fakeface.models.engine import Model  # noqa: E402
+from fakeface.models.evaluation_sets import set_title  # noqa: E402
 from fakeface.report import html as html_report  # noqa: E402
-from fakeface.report import report  # noqa: E402
-from fakeface.report.contract import AnalysisResult, ModelResult, ReportResult  # noqa: E402
-from fakeface.types import RGB, Analysis, FakefaceError, ImageError  # noqa: E402
+from fakeface.report.pictures import data_url, embed  # noqa: E402
+from fakeface.report.record import to_dict, to_record  # noqa: E402
+from fakeface.types import Analysis, FakefaceError, ImageError, Picture  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +67,21 @@ def on_gpu(handler: Handler) -> Handler:
 
 
 @on_gpu
-def judge(data: bytes, file: str, names: Sequence[str], **options: Any) -> Analysis:
-    """What models say of one picture; see `analyse.analyse_bytes` for the options."""
+def judge(picture: Picture, names: Sequence[str], **options: Any) -> Analysis:
+    """What models say of one picture; see `analyse.analyse` for the options."""
     models, detector = tools(*names)
-    return analyse.analyse_bytes(data, models=models, detector=detector, file=file, **options)
+    return analyse.analyse(picture, models=models, detector=detector, **options)
+
+
+def judge_file(
+    read: Callable[[], bytes], file: str, names: Sequence[str]
+) -> tuple[Analysis, Picture | None]:
+    """What models say of one file, and its picture where it is one."""
+    names = [name or checkpoints.default() for name in names]
+    picture = analyse.read_or_report(read, file, names)
+    if isinstance(picture, Analysis):
+        return picture, None
+    return judge(picture, names), picture
 
 
 # What is sent to the page ---------------------------------------------------------------------
@@ -158,15 +169,14 @@ def answered(
 def show_check(data: bytes, file: str, model: str, *, faithful: bool) -> dict[str, Any]:
     """The answer of the first tab, and the report to take along."""
     started = time.perf_counter()
-    image = images.decode(data)
-    analysis = judge(data, file, [model], image=image, explain=True, faithful=faithful)
-    cards = cards_of(analysis)
+    picture = images.read_picture(data, file)
+    analysis = judge(picture, [model], explain=True, faithful=faithful)
     return {
-        "html": show(analysis, image, cards, started, view="check"),
+        "html": show(analysis, picture, started, view="check"),
         "report": {
             "name": f"fakeface-{analysis.sha256[:12]}",
-            "html": html_report.to_html(analysis, image, cards),
-            "json": json.dumps(html_report.to_record(analysis), indent=2, ensure_ascii=False),
+            "html": html_report.to_html(analysis, picture),
+            "json": json.dumps(to_record(analysis), indent=2, ensure_ascii=False),
         },
     }
 
@@ -183,39 +193,31 @@ def show_compare(data: bytes, file: str, names: Sequence[str]) -> dict[str, Any]
             problems.append(told(error))
     if not usable:
         raise FakefaceError(" ".join(problems) or "Choose at least one model to judge the photo.")
-    image = images.decode(data)
-    analysis = judge(data, file, usable, image=image, explain=True)
-    cards = cards_of(analysis)
-    return {"html": show(analysis, image, cards, started, view="compare", problems=problems)}
-
-
-def cards_of(analysis: Analysis) -> dict[str, checkpoints.Card]:
-    """The cards of the models that judged."""
-    root = checkpoints.checkpoints_root()
-    return {name: checkpoints.read_card(root / name) for name in analysis.models}
+    picture = images.read_picture(data, file)
+    analysis = judge(picture, usable, explain=True)
+    return {"html": show(analysis, picture, started, view="compare", problems=problems)}
 
 
 def show(
     analysis: Analysis,
-    image: RGB,
-    cards: Mapping[str, checkpoints.Card],
+    picture: Picture,
     started: float,
     *,
     view: str,
     problems: Sequence[str] = (),
 ) -> str:
     """An analysis and its picture as HTML."""
+    cards = checkpoints.installed()
     return render(
         state=analysis.status.value,
         view=view,
         analysis=analysis,
-        cards=cards,
-        titles={name: shelf.title(card) for name, card in cards.items()},
+        titles={card.name: zoo.title(card) for card in cards},
         judges={judge.model: judge for judge in analysis.judges},
         problems=problems,
-        others=len(checkpoints.installed()) > 1,
+        others=len(cards) > 1,
         seconds=time.perf_counter() - started,
-        **html_report.pictures(image),
+        **embed(picture),
     )
 
 
@@ -230,7 +232,7 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
     uploads = (sent or {}).get("files", [])
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": csv_header()}
     try:
-        with batch.opened([uploaded(upload) for upload in uploads]) as items:
+        with batch.open_items([uploaded(upload) for upload in uploads]) as items:
             value["total"] = len(items)
             yield value
             shown = time.monotonic()
@@ -251,7 +253,7 @@ def batch_page(sent: dict[str, Any] | None, model: str) -> Iterator[dict[str, An
 
 def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
     """One file of a batch: what the table shows of it, and its parts of the CSV and the JSON."""
-    analysis, image = judged_item(item, model)
+    analysis, picture = judge_file(item.read, item.name, [model])
     note = analysis.error or ""
     worst = analysis.worst(analysis.models[0])
     if worst and not worst.stable:
@@ -263,23 +265,10 @@ def batch_row(item: batch.Item, model: str) -> dict[str, Any]:
         "p_fake": analysis.p_fake,
         "faces": len(analysis.faces),
         "note": note,
-        "thumbnail": "" if image is None else html_report.data_url(image, THUMBNAIL_SIDE),
+        "thumbnail": data_url(picture.rgb, THUMBNAIL_SIDE) if picture else "",
         "csv": "".join(scan.line(row).decode(errors="replace") for row in scan.rows(analysis)),
-        "json": report.to_dict(analysis),
+        "json": to_dict(analysis),
     }
-
-
-def judged_item(item: batch.Item, model: str) -> tuple[Analysis, RGB | None]:
-    """What became of one file of a batch, and its pixels where it is a picture."""
-    data = b""
-    try:
-        data = item.read()
-        image = images.decode(data)
-    except ImageError as error:
-        names = [model or checkpoints.default()]
-        sha256 = hashlib.sha256(data).hexdigest() if data else ""
-        return analyse.unreadable(item.name, error, models=names, sha256=sha256), None
-    return judge(data, item.name, [model], image=image), image
 
 
 def csv_header() -> str:
@@ -290,13 +279,13 @@ def csv_header() -> str:
 # The models on show ---------------------------------------------------------------------------
 
 
-def models_page(entries: Iterable[shelf.Entry], default: str | None, problem: str) -> str:
+def models_page(entries: Sequence[zoo.Entry], default: str | None, problems: Sequence[str]) -> str:
     """Every installed model: its card, what was measured, and where it fails."""
     return TEMPLATES.get_template("models.html").render(
         models=sorted(entries, key=lambda entry: entry.card.name != default),
         default=default,
-        problems=[problem] if problem else [],
-        set_title=shelf.set_title,
+        problems=problems,
+        set_title=set_title,
     )
 
 
@@ -337,7 +326,7 @@ def check_url(url: str, model: str = "") -> AnalysisResult:
     """
     with in_a_sentence():
         found = fetch.fetch(url)
-        return report.to_dict(judge(found.data, found.name, [model]))
+        return to_dict(judge_file(lambda: found.data, found.name, [model])[0])
 
 
 def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisResult:
@@ -352,7 +341,7 @@ def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisRe
     """
     with in_a_sentence(), taken(picture) as (data, file):
         names = models or [card.name for card in checkpoints.installed()]
-        return report.to_dict(judge(data, file, names))
+        return to_dict(judge_file(lambda: data, file, names)[0])
 
 
 def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisResult]:
@@ -366,8 +355,11 @@ def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisRe
         One object a file, as of `check`; a file that is no picture has the status unreadable.
     """
     try:
-        with in_a_sentence(), batch.opened([uploaded(picture) for picture in pictures]) as items:
-            return [report.to_dict(judged_item(item, model)[0]) for item in items]
+        with (
+            in_a_sentence(),
+            batch.open_items([uploaded(picture) for picture in pictures]) as items,
+        ):
+            return [to_dict(judge_file(item.read, item.name, [model])[0]) for item in items]
     finally:
         for picture in pictures:
             discard(picture)
@@ -387,10 +379,9 @@ def make_report(
         The text of the page, and an object as of `check` with the heatmaps as PNG in data URLs.
     """
     with in_a_sentence(), taken(picture) as (data, file):
-        image = images.decode(data)
-        analysis = judge(data, file, models or [""], image=image, explain=True, faithful=faithful)
-        page = html_report.to_html(analysis, image, cards_of(analysis))
-        return {"html": page, "json": html_report.to_record(analysis)}
+        read = images.read_picture(data, file)
+        analysis = judge(read, models or [""], explain=True, faithful=faithful)
+        return {"html": html_report.to_html(analysis, read), "json": to_record(analysis)}
 
 
 def list_models() -> list[ModelResult]:
@@ -401,7 +392,7 @@ def list_models() -> list[ModelResult]:
     """
     root = checkpoints.checkpoints_root()
     with in_a_sentence():
-        return [report.describe(card, root / card.name) for card in checkpoints.installed()]
+        return [zoo.describe(card, root / card.name) for card in checkpoints.installed()]
 
 
 # The layout -----------------------------------------------------------------------------------
@@ -444,7 +435,9 @@ def build() -> gr.Blocks:
     except FakefaceError as error:
         problem = told(error)
     root = checkpoints.checkpoints_root()
-    entries = [shelf.entry(card, root / card.name) for card in cards]
+    problems = [told(error) for error in checkpoints.broken().values()]
+    problems = problems or ([problem] if problem else [])
+    entries = [zoo.make_entry(card, root / card.name) for card in cards]
     first, busy = (
         {
             view: {"html": render(state=state, view=view, message=message)}
@@ -456,7 +449,7 @@ def build() -> gr.Blocks:
     plots = [path for entry in entries for path in entry.plots.values()]
     gr.set_static_paths([*paths.values(), *plots])
     examples = [(name, path.name, f"gradio_api/file={path}") for name, path in paths.items()]
-    choices = [(shelf.title(card), card.name) for card in cards]
+    choices = [(zoo.title(card), card.name) for card in cards]
     photo = {"examples": examples, "max_bytes": images.MAX_BYTES}
     # The server deleted the file and the browser kept it: a new model needs it sent again.
     again = "() => document.querySelector('#{} form').dispatchEvent(new Event('again'))".format
@@ -474,7 +467,7 @@ def build() -> gr.Blocks:
                 with gr.Column(scale=4, min_width=300):
                     other = part("drop", "compare-drop", **photo, uid="compare", lends_to="")
                     models = gr.CheckboxGroup(
-                        choices, value=[card.name for card in cards if not shelf.weak(card)],
+                        choices, value=[card.name for card in cards if not zoo.weak(card)],
                         label="Models", elem_id="models", elem_classes="choice",
                         visible=bool(choices),
                     )  # fmt: skip
@@ -490,7 +483,7 @@ def build() -> gr.Blocks:
                 with gr.Column(scale=7, min_width=300):
                     table = part("table", value={})
             with gr.Tab("Models", elem_id="models-tab"):
-                part("shelf", value=models_page(entries, default, problem))
+                part("shelf", value=models_page(entries, default, problems))
         part("footer")
 
         for sender, chosen, result, handler, view in (
@@ -531,7 +524,7 @@ def radio(choices: list[tuple[str, str]], value: str | None, *, elem_id: str) ->
 def warm_up() -> None:
     """Judge one picture ahead of the first visitor, since that is what loads everything."""
     try:
-        judge(example_paths()["Grace Hopper"].read_bytes(), "", [""], explain=True)
+        judge(images.open_picture(example_paths()["Grace Hopper"]), [""], explain=True)
     except (FakefaceError, KeyError) as error:
         log.warning("%s", error)
 

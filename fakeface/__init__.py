@@ -4,7 +4,8 @@
 
     model = fakeface.load(fakeface.default())
     detector = fakeface.open_detector()
-    analysis = fakeface.analyse(data, models=[model], detector=detector)
+    picture = fakeface.open_picture(Path("photo.jpg"))
+    analysis = fakeface.analyse(picture, models=[model], detector=detector)
     print(analysis.verdict, analysis.p_fake)
 
 It is evidence and not proof. The names below are the public API; those that need torch are
@@ -29,6 +30,7 @@ from fakeface.types import (
     Heatmap,
     ImageError,
     Judge,
+    Picture,
     Quality,
     Score,
     Status,
@@ -39,9 +41,10 @@ from fakeface.types import (
 if TYPE_CHECKING:
     from fakeface.analyse import analyse, analyse_file
     from fakeface.faces import open_detector
-    from fakeface.images.decoder import decode
+    from fakeface.images.decoder import decode, open_picture, read_picture
     from fakeface.models.checkpoints import default, installed, load
-    from fakeface.report.report import overlay, to_dict
+    from fakeface.report.overlay import overlay
+    from fakeface.report.record import to_dict
 
 __version__ = "0.8.0"
 
@@ -58,6 +61,7 @@ __all__ = [
     "Heatmap",
     "ImageError",
     "Judge",
+    "Picture",
     "Quality",
     "Score",
     "Status",
@@ -70,7 +74,9 @@ __all__ = [
     "installed",
     "load",
     "open_detector",
+    "open_picture",
     "overlay",
+    "read_picture",
     "to_dict",
 ]
 
@@ -82,8 +88,10 @@ _LATER = {
     "installed": "models.checkpoints",
     "load": "models.checkpoints",
     "open_detector": "faces",
-    "overlay": "report.report",
-    "to_dict": "report.report",
+    "open_picture": "images.decoder",
+    "overlay": "report.overlay",
+    "read_picture": "images.decoder",
+    "to_dict": "report.record",
 }
 
 

@@ -1,14 +1,16 @@
-"""The pipeline: the bytes of one file and some models -> an `Analysis`."""
+"""The pipeline: a picture and some models -> an `Analysis`."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias, TypedDict, Unpack
+from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from fakeface.types import (
     Heatmap,
     ImageError,
     Judge,
+    Picture,
     Score,
     Status,
     Variant,
@@ -37,6 +40,8 @@ from fakeface.types import (
 
 _View: TypeAlias = tuple[RGB, Sequence[Box]]  # the picture or a copy of it, and its faces there
 _FACES = 16  # at a time, so that a crowd does not fill the memory
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Options(TypedDict, total=False):
@@ -48,8 +53,33 @@ class Options(TypedDict, total=False):
     provenance: bool
 
 
+def _accept_old_names(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Accept the arguments `data` and `image` of 0.8.0, with a warning, until 0.10.0."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> _T:
+        old = [name for name in ("data", "image") if name in options]
+        if old:
+            warnings.warn(
+                f"analyse: {' and '.join(old)} will go in 0.10.0; give a Picture instead, as "
+                "fakeface.read_picture makes it.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            data, *rest = (options.pop("data"), *args) if "data" in options else args
+            image = options.pop("image", None)
+            if image is not None:
+                sha256 = hashlib.sha256(data).hexdigest()
+                data = Picture(data, sha256, image, options.get("file", ""))
+            args = (data, *rest)
+        return function(*args, **options)
+
+    return call
+
+
+@_accept_old_names
 def analyse(
-    data: bytes,
+    picture: Picture | bytes,
     *,
     models: Sequence[Model],
     detector: Detector,
@@ -58,21 +88,19 @@ def analyse(
     faithful: bool = False,
     stability: bool = True,
     provenance: bool = True,
-    image: RGB | None = None,
 ) -> Analysis:
     """Judge every face of one picture with every model.
 
     Args:
-        data: the bytes of the file, unchanged.
+        picture: as `read_picture` makes it, or the bytes of a file, which are read first.
         models: at least one; the first decides the verdict on the whole picture.
         detector: see `fakeface.faces`.
-        file: the name to report.
+        file: the name to report; empty for that of the picture.
         explain: add a heatmap for each face and model.
         faithful: measure how faithful each heatmap is, which takes seconds; see
             `fakeface.explain.faithfulness`.
         stability: score re-encoded copies too; a verdict that flips in one becomes unsure.
         provenance: look for what the file says of its own origin, which changes no score.
-        image: `images.decode(data)`, by callers that have it already.
 
     Returns:
         An analysis whose status is ok or no_face.
@@ -83,78 +111,79 @@ def analyse(
     """
     if not models:
         raise ValueError("analyse needs at least one model")
-    if image is None:
-        image = images.decode(data)
-    found = detector.detect(image)
+    if not isinstance(picture, Picture):
+        picture = images.read_picture(picture, file)
+    found = detector.detect(picture.rgb)
     wanted = explain or faithful
-    faces = _judge(image, data, found, models, wanted, faithful, stability) if found else ()
+    faces = _judge(picture, found, models, wanted, faithful, stability) if found else ()
+    height, width = picture.rgb.shape[:2]
     return Analysis(
-        file=file,
-        sha256=hashlib.sha256(data).hexdigest(),
+        file=file or picture.file,
+        sha256=picture.sha256,
         status=Status.OK if found else Status.NO_FACE,
-        width=image.shape[1],
-        height=image.shape[0],
+        width=width,
+        height=height,
         detector=detector.name,
         models=tuple(model.name for model in models),
         faces=faces,
-        provenance=find(data) if provenance else (),
-        judges=tuple(
-            Judge(m.name, m.sha256, m.calibration.real_below, m.calibration.fake_above)
-            for m in models
-        ),
+        provenance=find(picture.data) if provenance else (),
+        judges=tuple(map(_judge_of, models)),
         date=_now(),
     )
 
 
-def analyse_bytes(
-    data: bytes,
-    *,
-    models: Sequence[Model],
-    detector: Detector,
-    file: str = "",
-    image: RGB | None = None,
-    **options: Unpack[Options],
-) -> Analysis:
-    """`analyse`, but what is no picture gives status unreadable and no exception."""
-    try:
-        return analyse(data, models=models, detector=detector, file=file, image=image, **options)
-    except ImageError as error:
-        names = [model.name for model in models]
-        return unreadable(file, error, models=names, sha256=hashlib.sha256(data).hexdigest())
-
-
 def analyse_file(
-    path: Path,
-    *,
-    models: Sequence[Model],
-    detector: Detector,
-    **options: Unpack[Options],
+    path: Path, *, models: Sequence[Model], detector: Detector, **options: Unpack[Options]
 ) -> Analysis:
-    """`analyse_bytes` for a path."""
+    """`analyse` for a path, but what is no picture gives status unreadable and no exception."""
+    names = [model.name for model in models]
+    picture = read_or_report(lambda: images.read_bytes(path), str(path), names)
+    if isinstance(picture, Analysis):
+        return picture
+    return analyse(picture, models=models, detector=detector, **options)
+
+
+def read_or_report(
+    read: Callable[[], bytes], file: str, models: Sequence[str]
+) -> Picture | Analysis:
+    """Read a picture, or make the analysis that says why it cannot be read.
+
+    Args:
+        read: gives the bytes of the file, or raises an ImageError.
+        file: the name to report.
+        models: the names of those that were to judge it.
+    """
+    data = b""
     try:
-        data = images.read_bytes(path)
+        data = read()
+        return images.read_picture(data, file)
     except ImageError as error:
-        return unreadable(str(path), error, models=[model.name for model in models])
-    return analyse_bytes(data, models=models, detector=detector, file=str(path), **options)
+        return Analysis(
+            file=file,
+            sha256=hashlib.sha256(data).hexdigest() if data else "",
+            status=Status.UNREADABLE,
+            models=tuple(models),
+            error=str(error),
+            date=_now(),
+        )
 
 
-def unreadable(
-    file: str, error: ImageError, *, models: Sequence[str], sha256: str = ""
-) -> Analysis:
-    """What there is to say of a file that is no picture, or could not be opened."""
-    return Analysis(
-        file=file,
-        sha256=sha256,
-        status=Status.UNREADABLE,
-        models=tuple(models),
-        error=str(error),
-        date=_now(),
+def _judge_of(model: Model) -> Judge:
+    """Which model it was."""
+    card, limits = model.card, model.calibration
+    return Judge(
+        model.name,
+        model.sha256,
+        limits.real_below,
+        limits.fake_above,
+        title=card.title,
+        summary=card.summary,
+        terms=card.terms,
     )
 
 
 def _judge(
-    image: RGB,
-    data: bytes,
+    picture: Picture,
     found: Sequence[Face],
     models: Sequence[Model],
     explain: bool,
@@ -162,9 +191,9 @@ def _judge(
     stability: bool,
 ) -> tuple[FaceReport, ...]:
     boxes = [face.box for face in found]
-    views: list[_View] = [(image, boxes)]
+    views: list[_View] = [(picture.rgb, boxes)]
     if stability:
-        views += variants(image, boxes, max(model.preprocessing.margin for model in models))
+        views += variants(picture.rgb, boxes, max(model.preprocessing.margin for model in models))
     scores, heatmaps = [], []
     familiarity: FloatArray | None = None
     for model in models:
@@ -174,18 +203,16 @@ def _judge(
         logits = np.concatenate([z for z, _ in outputs], axis=1)
         scores.append([_score(model, column, seconds) for column in logits.T])
         if model is models[0] and model.reference:
-            familiarity = model.reference.familiarity(np.concatenate([f for _, f in outputs]))
+            familiarity = model.reference.score(np.concatenate([f for _, f in outputs]))
         if explain:
-            heatmaps.append(_explain(model, image, boxes, logits[0], faithful))
-    jpeg = quality.jpeg_quality(data)
+            heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
+    qualities = quality.measure(picture, boxes, familiarity)
     return tuple(
         FaceReport(
             face,
             scores=tuple(own[i] for own in scores),
             heatmaps=tuple(own[i] for own in heatmaps),
-            quality=quality.measure(
-                image, face.box, jpeg, None if familiarity is None else float(familiarity[i])
-            ),
+            quality=qualities[i],
         )
         for i, face in enumerate(found)
     )
@@ -198,17 +225,17 @@ def _forward(model: Model, views: Sequence[_View], first: int) -> tuple[FloatArr
         Logits, float32 (views, faces), NaN where a copy leaves too little of a face; and the
         features in the first view, float32 (faces, D).
     """
-    shown = [(picture, boxes[first : first + _FACES]) for picture, boxes in views]
-    count = len(shown[0][1])
-    seen = np.array([[judgeable(box.w, box.h) for box in boxes] for _, boxes in shown])
-    seen[0] = True
+    part = [(image, boxes[first : first + _FACES]) for image, boxes in views]
+    count = len(part[0][1])
+    large = np.array([[judgeable(box.w, box.h) for box in boxes] for _, boxes in part])
+    large[0] = True
     tensors = [
-        model.tensor(picture, [box for box, yes in zip(boxes, row) if yes])
-        for (picture, boxes), row in zip(shown, seen)
+        model.tensor(image, [box for box, yes in zip(boxes, row) if yes])
+        for (image, boxes), row in zip(part, large)
         if row.any()
     ]
-    table = np.full(seen.shape, np.nan, np.float32)
-    table[seen], features = model.forward(torch.cat(tensors))
+    table = np.full(large.shape, np.nan, np.float32)
+    table[large], features = model.forward(torch.cat(tensors))
     return table, features[:count]
 
 
@@ -216,12 +243,12 @@ def _score(model: Model, logits: FloatArray, seconds: float) -> Score:
     """One face from its logits in the picture as it came and in its copies."""
     score = model.score(float(logits[0]))
     copies = [(how.name, model.score(float(z))) for how, z in zip(COPIES, logits[1:]) if z == z]
-    seen = tuple(Variant(name, copy.p_fake, copy.verdict) for name, copy in copies)
+    judged = tuple(Variant(name, copy.p_fake, copy.verdict) for name, copy in copies)
     return replace(
         score,
-        verdict=settle(score.verdict, seen),
-        variants=seen,
-        alone=score.verdict if seen else None,
+        verdict=settle(score.verdict, judged),
+        variants=judged,
+        alone=score.verdict if judged else None,
         seconds=seconds,
     )
 

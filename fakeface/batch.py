@@ -42,12 +42,13 @@ class Item:
 
 
 @contextmanager
-def opened(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
+def open_items(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
     """The items of a batch, which can be read until the block ends.
 
     Args:
-        files: paths, and the names to report. A ZIP archive, told by its first bytes, stands for
-            the files in it; folders and hidden files in it are left out.
+        files: paths, and the names to report. A ZIP archive, known by its first bytes, stands for
+            the files in it; folders and hidden files in it are left out. A path where there is no
+            file any more is an item all the same.
 
     Yields:
         At most `MAX_FILES` items and, where there were more, one that says so.
@@ -64,7 +65,7 @@ def opened(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
 def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
     try:
         if not _is_archive(path):
-            return [Item(name, lambda: images.read_bytes(path))]
+            return [Item(name, lambda: _read_file(path))]
         _measure(path)
         archive = stack.enter_context(zipfile.ZipFile(path))
     except ImageError as error:
@@ -79,6 +80,16 @@ def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
             _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
         ]
     return [_member(archive, info, f"{name}/{info.filename}", budget) for info in members]
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a file that is no archive; its path means nothing to whoever sent it."""
+    try:
+        return images.read_bytes(path)
+    except ImageTooLarge:
+        raise
+    except ImageError as error:
+        raise ImageError("This file is no longer there; choose it again.") from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, budget: _Budget) -> Item:
@@ -134,8 +145,11 @@ def _hidden(info: zipfile.ZipInfo) -> bool:
 
 
 def _is_archive(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except OSError:
+        return False  # its item says so when it is read
 
 
 def _measure(path: Path) -> None:

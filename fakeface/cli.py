@@ -11,18 +11,19 @@ help and wrong usage should not wait for it.
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import functools
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fakeface import __version__
 
 if TYPE_CHECKING:
+    from fakeface.contract import ModelResult
     from fakeface.faces import Detector
     from fakeface.models.engine import Model
     from fakeface.scan import Summary
@@ -129,6 +130,9 @@ def _parser() -> _Parser:
     models = command("models", "List the models that are installed.")
     models.add_argument("--json", action="store_true", help="one JSON object a line and model")
     models.set_defaults(run=_models)
+
+    schema = command("schema", "Print the JSON Schema of `analyse --json`; see docs/schema.json.")
+    schema.set_defaults(run=_schema)
     return parser
 
 
@@ -178,34 +182,38 @@ def _analyse(args: argparse.Namespace) -> int:
     if args.heatmap:
         _check_heatmap(args.heatmap, args.images)
     models, detector = _open(args)
-    from fakeface.analyse import analyse_file
-    from fakeface.images import decoder as images
-    from fakeface.report import report
-    from fakeface.types import Status
+    from fakeface.analyse import analyse, read_or_report
+    from fakeface.images.decoder import read_bytes
+    from fakeface.report.overlay import overlay
+    from fakeface.report.record import to_dict
+    from fakeface.report.text import NOTE, to_text
+    from fakeface.types import Analysis, Status
 
+    names = [model.name for model in models]
     read = 0
-    for image in args.images:
-        path = Path(image)
-        analysis = analyse_file(
-            path,
-            models=models,
-            detector=detector,
-            explain=args.heatmap is not None,
-            faithful=args.faithful,
-        )
-        analysis = dataclasses.replace(analysis, file=image)  # to the letter, `./` and all
-        read += analysis.status is not Status.UNREADABLE
-        if args.heatmap and analysis.status is Status.OK:
-            picture = images.decode(images.read_bytes(path))
-            _write_png(report.overlay(picture, analysis), args.heatmap)
-        if args.json:
-            _print_json(report.to_dict(analysis))
+    for file in args.images:
+        found = read_or_report(functools.partial(read_bytes, Path(file)), file, names)
+        if isinstance(found, Analysis):
+            analysis = found
         else:
-            print(report.to_text(analysis), flush=True)
+            read += 1
+            analysis = analyse(
+                found,
+                models=models,
+                detector=detector,
+                explain=args.heatmap is not None,
+                faithful=args.faithful,
+            )
+            if args.heatmap and analysis.status is Status.OK:
+                _write_png(overlay(found, analysis), args.heatmap)
+        if args.json:
+            _print_json(to_dict(analysis))
+        else:
+            print(to_text(analysis), flush=True)
         if args.heatmap and analysis.status is not Status.OK:
             print(f"fakeface: no face, so {args.heatmap} was not written.", file=sys.stderr)
     if read and not args.json:
-        print(f"\n{report.NOTE}")
+        print(f"\n{NOTE}")
     return 0 if read else 1
 
 
@@ -232,50 +240,52 @@ def _write_png(picture: RGB, path: Path) -> None:
 
 
 def _scan(args: argparse.Namespace) -> int:
+    from fakeface.progress import progress
     from fakeface.scan import Table, scan
 
     table = Table(args.out)
     models, detector = _open(args)
-    from tqdm import tqdm
-
     summary = scan(
         args.paths,
         table,
         models=models,
         detector=detector,
-        progress=lambda files: tqdm(files, unit="file", mininterval=0.5),
+        progress=lambda files: progress(files, unit="file"),
     )
     _print_summary(summary, args.out)
     return 0 if summary.read else 1
 
 
 def _print_summary(summary: Summary, out: Path) -> None:
-    from fakeface.report.report import NOTE, shown
+    from fakeface.report.text import NOTE, escape
     from fakeface.types import Status
 
     counts = summary.counts
     print(
         f"{counts.total()} files: {counts[Status.OK]} with faces, {counts[Status.NO_FACE]} without "
         f"a face, {counts[Status.UNREADABLE]} unreadable; {summary.earlier} of them were in the "
-        f"table already. The table is {shown(str(out))}"
+        f"table already. The table is {escape(str(out))}"
     )
     for reason, paths in summary.reasons.items():
-        print(f"  {len(paths)} x {shown(reason)} First: {shown(paths[0])}")
+        print(f"  {len(paths)} x {escape(reason)} First: {escape(paths[0])}")
     if summary.read:
         print(f"\n{NOTE}")
 
 
 def _models(args: argparse.Namespace) -> int:
     from fakeface.models import checkpoints
-    from fakeface.report.report import describe
+    from fakeface.models.zoo import describe
 
     root = checkpoints.checkpoints_root()
-    models = [describe(card, root / card.name) for card in checkpoints.installed()]
+    cards, broken = checkpoints.survey(root)
+    for problem in broken.values():
+        print(f"fakeface: {problem}", file=sys.stderr)
+    models = [describe(card, root / card.name) for card in cards]
     if args.json:
         for model in models:
             _print_json(model)
         return 0
-    if not models:
+    if not models and not broken:
         print(f"fakeface: no model is installed in {root}.", file=sys.stderr)
         return 0
     head = ("name", "title", "input", "parameters", "size", "test AUC (95 %)", "sha256")
@@ -286,7 +296,14 @@ def _models(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
+def _schema(args: argparse.Namespace) -> int:
+    from fakeface.contract import schema
+
+    print(json.dumps(schema(), indent=2))
+    return 0
+
+
+def _model_row(model: ModelResult) -> tuple[str, ...]:
     parameters, size, auc = model["parameters"], model["bytes"], model["auc"]
     return (
         model["name"],
@@ -299,6 +316,6 @@ def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def _print_json(value: Mapping[str, Any]) -> None:
     # ASCII, so that names of any bytes pass through any encoding; flushed for whoever waits.
     print(json.dumps(value, allow_nan=False), flush=True)

@@ -17,11 +17,11 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import spsolve
 from scipy.special import expit
 
+from fakeface.models.backbones import feature_map
 from fakeface.models.engine import Model
 from fakeface.types import FloatArray
 
 _HIDDEN = (0.1, 0.3, 0.5)  # shares of the pixels
-_STRIDE = 32  # pixels of the input for one of a heatmap, in all of the backbones
 
 
 def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArray:
@@ -44,7 +44,12 @@ def grad_cam(model: Model, batch: torch.Tensor, logits: FloatArray) -> FloatArra
         start = model.cam_layer.register_forward_hook(
             lambda module, inputs, output: output.detach().requires_grad_()
         )
-        cam = GradCAM(model.network, [model.cam_layer])
+        tokens = model.backbone.prefix_tokens
+        cam = GradCAM(
+            model.network,
+            [model.cam_layer],
+            reshape_transform=lambda output: feature_map(output, tokens),
+        )
         try:
             maps = cam(batch, targets)
         finally:
@@ -82,7 +87,7 @@ def faithfulness(
     """
     rng = np.random.default_rng(0)
     side = batch.shape[-1]
-    grid = max(2, side // _STRIDE)
+    grid = max(2, side // model.backbone.stride)
     chance = np.asarray(cv2.resize(rng.random((grid, grid), np.float32), (side, side)), np.float32)
     order = rng.random(side * side)
 

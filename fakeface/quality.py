@@ -1,8 +1,8 @@
-"""What a face gives a model to go by: its size, sharpness, compression and familiarity."""
+"""What a face gives a model to go by: its size, sharpness and compression."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from io import BytesIO
 
 import cv2
@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL.JpegImagePlugin import JpegImageFile
 
-from fakeface.types import RGB, Box, FloatArray, Quality
+from fakeface.types import RGB, Box, FloatArray, Picture, Quality
 
 # Where warnings begin. Measured with the light model on 933 photographs, and generated and edited
 # faces, of val, of which it was unsure about 15 %.
 SMALL = 80  # pixels: of smaller faces it was unsure about 28 %; 1 training face in 20 is smaller
 BLURRED = 18.0  # it was unsure about 40 % (6 of 15); 1 training face in 45 is less sharp
 COMPRESSED = 50  # saved again at quality 40, 19 % were unsure; training itself goes down to 35
-UNFAMILIAR = 0.01  # the share of validation faces that are farther away
+UNUSUAL = 0.01  # the share of validation faces that are farther away
 
 _SHARPNESS_SIDE = 128  # pixels that the shorter side of a face is brought to
 
@@ -36,95 +36,47 @@ _LUMINANCE = np.array(
 ).ravel()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
-    """The faces that a model was trained on, as far as familiarity needs them.
-
-    A face is as unfamiliar as its features are far from the nearer class: the Mahalanobis distance
-    of Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples" (NeurIPS
-    2018), under the covariance within the classes. That is shrunk: its variances are kept along
-    the leading directions only, and along all others one mean variance stands for them, which
-    keeps the file small and the many weak directions from deciding.
-
-    It tells what is no usual face, and not a generator that was never seen: with the light model,
-    noise, coins and a cup of coffee are farther than 99 of 100 validation faces, and so are 0.3 %
-    of the faces of unseen sources, where by chance it would be 1 %.
-
-    Attributes:
-        means: (2, D), of the features of real and of fake training faces.
-        directions: (D, R), orthonormal columns.
-        variances: (R,), along these.
-        rest: the variance along any direction across them.
-        distances: (M,), of validation faces, rising.
-    """
-
-    means: FloatArray
-    directions: FloatArray
-    variances: FloatArray
-    rest: float
-    distances: FloatArray
-
-    def __post_init__(self) -> None:
-        width, rank = self.directions.shape
-        if self.means.shape != (2, width) or self.variances.shape != (rank,):
-            raise ValueError("means, directions and variances of a reference do not fit together")
-        if not (min(self.variances, default=1.0) > 0 and self.rest > 0):
-            raise ValueError("the variances of a reference are above 0")
-        if not self.distances.size or not (np.diff(self.distances) >= 0).all():
-            raise ValueError("a reference needs distances that rise")
-
-    def distance(self, features: FloatArray) -> FloatArray:
-        """How far features (N, D) are from the nearer class; float32 (N,), squared."""
-        away = features[:, None] - self.means[None]
-        along = away @ self.directions
-        # Pythagoras gives what is left across the directions; rounding may take it below 0.
-        across = np.maximum((away**2).sum(2) - (along**2).sum(2), 0)
-        squared = (along**2 / self.variances).sum(2) + across / self.rest
-        return np.asarray(squared.min(axis=1), np.float32)
-
-    def familiarity(self, features: FloatArray) -> FloatArray:
-        """The share of validation faces that are farther away than each of (N, D); float32 (N,)."""
-        nearer = np.searchsorted(self.distances, self.distance(features), side="right")
-        return (1 - nearer / self.distances.size).astype(np.float32)
-
-
 def measure(
-    image: RGB, box: Box, jpeg_quality: int | None = None, familiarity: float | None = None
-) -> Quality:
-    """The quality of one face, with a sentence for whatever makes its score doubtful.
+    picture: Picture, boxes: Sequence[Box], familiarity: FloatArray | None = None
+) -> list[Quality]:
+    """The quality of each face of a picture, with a sentence for what makes its score doubtful.
 
     Args:
-        image: upright RGB uint8 (H, W, 3).
-        box: the face in it.
-        jpeg_quality: of its file; see `jpeg_quality`.
-        familiarity: of the face; see `Reference.familiarity`.
+        picture: as it was read.
+        boxes: its faces.
+        familiarity: of each face, float32 (N,); see `out_of_distribution.Reference.score`.
     """
-    side, sharp = min(box.w, box.h), sharpness(image, box)
-    warnings = []
+    jpeg = estimate_jpeg_quality(picture.data)
+    near = [None] * len(boxes) if familiarity is None else map(float, familiarity)
+    return [_describe(measure_sharpness(picture.rgb, b), b, jpeg, f) for b, f in zip(boxes, near)]
+
+
+def _describe(sharpness: float, box: Box, jpeg: int | None, familiarity: float | None) -> Quality:
+    side, warnings = min(box.w, box.h), []
     if side < SMALL:
         warnings.append(
             f"The face is only {side} pixels wide, and below {SMALL} models are unsure about twice "
             "as often; a larger copy of the picture would tell more."
         )
-    if sharp < BLURRED:
+    if sharpness < BLURRED:
         warnings.append(
             "The face is blurred or smoothed, so the traces that models look for may be gone; a "
             "sharper copy of the picture would tell more."
         )
-    if jpeg_quality is not None and jpeg_quality < COMPRESSED:
+    if jpeg is not None and jpeg < COMPRESSED:
         warnings.append(
-            f"The file is strongly compressed (JPEG quality about {jpeg_quality}), which hides "
+            f"The file is strongly compressed (JPEG quality about {jpeg}), which hides "
             "traces; look for an earlier copy of the picture."
         )
-    if familiarity is not None and familiarity < UNFAMILIAR:
+    if familiarity is not None and familiarity < UNUSUAL:
         warnings.append(
             "This face is unlike those that the model learnt from (more so than 99 of 100 faces "
             "that it was checked with), so its score may mean little."
         )
-    return Quality(side, sharp, jpeg_quality, familiarity, tuple(warnings))
+    return Quality(side, sharpness, jpeg, familiarity, tuple(warnings))
 
 
-def jpeg_quality(data: bytes) -> int | None:
+def estimate_jpeg_quality(data: bytes) -> int | None:
     """The quality at which a file was last saved as JPEG; None where it is no JPEG.
 
     Libraries after the Independent JPEG Group's scale the table of the standard by the quality
@@ -152,7 +104,7 @@ def _tables() -> npt.NDArray[np.int_]:
     return np.asarray(np.clip((_LUMINANCE * scale + 50) // 100, 1, 255))
 
 
-def sharpness(image: RGB, box: Box) -> float:
+def measure_sharpness(image: RGB, box: Box) -> float:
     """Variance of the Laplacian of a face's grey levels, at a fixed size of the face.
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000). Enlarging a

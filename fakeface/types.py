@@ -19,6 +19,7 @@ Exceptions, each with a message of one sentence that says what is wrong and what
     │   ├── CheckpointDamaged  the sha256 differs, or a file cannot be parsed
     │   └── CheckpointMismatch the tensors do not fit the backbone that the card names
     ├── DetectorError          the face detector cannot be started
+    ├── EngineError            a network cannot be run by the engine that was asked for
     └── FetchError             a picture cannot be fetched from its address
         ├── AddressRefused     an address that is never opened: private, or not of the web
         ├── FetchFailed        the server does not answer, or answers with an error
@@ -92,6 +93,10 @@ class DetectorError(FakefaceError):
     """The face detector cannot be started."""
 
 
+class EngineError(FakefaceError):
+    """A network cannot be run by the engine that was asked for."""
+
+
 class FetchError(FakefaceError):
     """A picture cannot be fetched from its address."""
 
@@ -149,14 +154,20 @@ class Picture:
     Attributes:
         data: the whole file, unchanged.
         sha256: of `data`, lower-case hex.
-        rgb: upright RGB, uint8 (H, W, 3).
+        rgb: upright RGB, uint8 (H, W, 3); of a moving picture, the frame that was looked at last.
         file: the name it was given under, for display; it is never opened.
+        frames: how many pictures the file shows one after the other, or on pages.
+        looked: which of them were looked at, counted from 0.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     data: bytes
     sha256: str
     rgb: RGB
     file: str = ""
+    frames: int = 1
+    looked: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +257,11 @@ class Quality:
     Attributes:
         face_side: the shorter side of its box, in pixels.
         sharpness: variance of the Laplacian of the face brought to a fixed size; 0 is a plain area.
-        jpeg_quality: of the file, 1 to 100, told from its quantisation tables; None where it is
-            no JPEG.
-        familiarity: the share, in [0, 1], of the first model's own validation faces that lie
-            farther from its training data than this one; None where it ships no reference.
+        jpeg_quality: of the file, 1 to 100, estimated from its quantisation tables; None where it
+            is no JPEG.
+        familiarity: the out-of-distribution score of the first model: the share, in [0, 1], of its
+            own validation faces that lie farther from its training data than this one, so that 0
+            is the most unusual; None where it ships no reference.
         warnings: whole sentences, one for each of these that makes a score doubtful.
     """
 
@@ -266,14 +278,21 @@ class Finding:
 
     Attributes:
         kind: where it was found: "c2pa" (signed credentials), "iptc" (the digital source type and
-            the older IPTC records), "xmp", "png" (text chunks), "exif" or "comment".
+            the older IPTC records), "xmp", "png" (text chunks), "exif", "comment", "pixels" (their
+            lowest bits) or "file" (its order).
         title: a short line for people.
         detail: one or a few plain sentences. Words quoted from the file are cut short and free of
             control characters, but still a stranger's: whoever shows them escapes them.
         says: what it speaks for, if it is true; "edited" is software that works on pictures.
         trust: "trusted" is a signature that fits the file by a signer on the trust list, "valid"
             one by a signer nobody vouches for, "invalid" one that does not fit the file, and
-            "unsigned" what anybody can write.
+            "unsigned" what anybody can write, and credentials that were not checked.
+        checked: of signed credentials whether they hold: "holds" (signature and hashes fit),
+            "does_not_hold" (one failed) or "not_checked" (nothing is fetched, or the form is too
+            new or too old); "not_checked" too for a part of the file that could not be read. None
+            for what is not signed, where there is nothing to check.
+        scope: whether `says` is about the "whole" picture or a "part" of it; None where that is
+            not said.
     """
 
     kind: str
@@ -281,6 +300,8 @@ class Finding:
     detail: str
     says: Literal["ai", "camera", "edited", "unknown"]
     trust: Literal["trusted", "valid", "invalid", "unsigned"]
+    checked: Literal["holds", "does_not_hold", "not_checked"] | None = None
+    scope: Literal["whole", "part"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +321,7 @@ class Consensus:
     rule: str = RULE
 
     @classmethod
-    def reached(cls, said: Sequence[Verdict]) -> Self:
+    def reach(cls, said: Sequence[Verdict]) -> Self:
         """By `rule`, from the verdict of each model; at least one."""
         sides = {verdict for verdict in said if verdict is not Verdict.UNSURE}
         verdict = sides.pop() if len(sides) == 1 else Verdict.UNSURE
@@ -321,7 +342,7 @@ class FaceReport:
     @property
     def consensus(self) -> Consensus:
         """What the models say together; see `Consensus.rule`."""
-        return Consensus.reached([score.verdict for score in self.scores])
+        return Consensus.reach([score.verdict for score in self.scores])
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,12 +373,18 @@ class Judge:
         model: its name.
         sha256: of its weights.
         real_below, fake_above: its thresholds on p(fake).
+        title: what people call it; empty where it has no other name.
+        summary: what it learnt from, in a sentence or two; empty where its card does not say.
+        terms: of the data that it learnt from.
     """
 
     model: str
     sha256: str
     real_below: float
     fake_above: float
+    title: str = ""
+    summary: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ.pop("FAKEFACE_YUNET", None)
+os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
 from fakeface.faces import Haar
 from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
+from fakeface.types import RGB, Picture
 
 
 @pytest.fixture(scope="session")
@@ -40,21 +42,30 @@ def random_network(name: str) -> torch.nn.Module:
     return network
 
 
-def card(name: str, backbone: str = "mobilenetv2_100", size: int = 96) -> checkpoints.Card:
+def card(
+    name: str,
+    backbone: str = "mobilenetv2_100",
+    size: int = 96,
+    *,
+    preprocessing: Preprocessing | None = None,
+    calibration: Calibration | None = None,
+) -> checkpoints.Card:
     """A card for a network that was never trained."""
     facts = BACKBONES[backbone]
     return checkpoints.Card(
         name=name,
         title=facts.title,
         backbone=backbone,
-        preprocessing=Preprocessing(size, 0.3, facts.mean, facts.std),
-        calibration=Calibration(1.5, 0.3, 0.7),
-        training={},
-        metrics={},
+        preprocessing=preprocessing or Preprocessing(size, 0.3, facts.mean, facts.std),
+        calibration=calibration or Calibration(1.5, 0.3, 0.7),
         licence="Apache-2.0",
         terms="never trained",
-        sha256="",
     )
+
+
+def as_picture(rgb: RGB, file: str = "") -> Picture:
+    """Pixels that come from no file."""
+    return Picture(b"", "0" * 64, rgb, file)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fakeface.types import RGB, Box, Face
 from train.datasets.sources import Record, read_manifest
-from train.training import finetune
+from train.training.loop import Run
 from train.training.recipes import Phase, Recipe
 
 TINY = Recipe(
@@ -80,14 +80,14 @@ def tiny_pool(folder: Path) -> Path:
     return write_manifest(folder, rows)
 
 
-def make_run(pool: Path, folder: Path, recipe: Recipe = TINY) -> finetune.Run:
+def make_run(pool: Path, folder: Path, recipe: Recipe = TINY) -> Run:
     """A run on a tiny pool that saves after each step, the same at every call."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    return finetune.Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
+    return Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
 
 
 def main(pool: Path, folder: Path) -> None:

@@ -17,18 +17,19 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fakeface import cli
-from fakeface.analyse import analyse, analyse_bytes, analyse_file
+from fakeface.analyse import analyse, analyse_file, read_or_report
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
+from fakeface.models.out_of_distribution import Reference
 from fakeface.models.preprocess import Preprocessing
-from fakeface.quality import Reference
-from fakeface.report.report import to_dict
+from fakeface.report.record import to_dict
 from fakeface.scan import rows
 from fakeface.stability import COPIES
 from fakeface.types import RGB, RULE, Analysis, Box, Face, FaceReport, Score, Status, Verdict
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 
 HOW = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+LIMITS = Calibration(1.0, 0.3, 0.7)
 
 
 class Found:
@@ -48,7 +49,7 @@ class Grain(Model):
 
     def __init__(self, name: str = "grain") -> None:
         network = random_network("mobilenetv2_100")
-        super().__init__(name, network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7), "cpu")
+        super().__init__(card(name, preprocessing=HOW, calibration=LIMITS), network, "cpu")
         self.batches: list[int] = []
 
     def forward(self, batch: torch.Tensor):
@@ -134,7 +135,7 @@ def test_a_copy_that_leaves_too_little_of_a_face_does_not_count():
 
 def test_a_crowd_is_judged_in_parts_and_each_face_as_if_alone():
     network = random_network("mobilenetv2_100")
-    model = Model("m", network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7), "cpu")
+    model = Model(card("m", preprocessing=HOW, calibration=LIMITS), network, "cpu")
     image = np.random.default_rng(1).integers(0, 256, (400, 420, 3)).astype(np.uint8)
     boxes = [Box(45 * i, 10 + 190 * j, 44, 50 + 5 * i) for i in range(9) for j in range(2)]
     found = analyse(png(image), models=[model], detector=Found(*boxes), explain=True)
@@ -205,7 +206,7 @@ def test_a_face_that_flips_does_not_hide_one_that_does_not():
 
 def test_who_judged_and_how_long_it_took():
     models = [Fixed("a", 1.0), Fixed("b", 1.0)]
-    models[1].sha256 = "ab" * 32
+    models[1].card = dataclasses.replace(models[1].card, sha256="ab" * 32)
     found = analyse(png(grainy()), models=models, detector=Found(FACE))
     assert [judge.model for judge in found.judges] == list(found.models) == ["a", "b"]
     assert found.judges[1].sha256 == "ab" * 32
@@ -304,7 +305,8 @@ def test_every_way_in_gives_the_same_answer(model, haar, portrait, tmp_path, cap
     wanted = timeless(analyse(portrait, **asked))
     assert wanted["faces"][0]["models"]["untrained"]["variants"]
     assert timeless(analyse_file(path, **asked)) == wanted
-    assert timeless(analyse(portrait, image=images.decode(portrait), **asked)) == wanted
+    picture = images.read_picture(portrait, "portrait.jpg")
+    assert timeless(analyse(picture, **asked)) == wanted
     with_maps = timeless(analyse(portrait, explain=True, **asked))
     for face in with_maps["faces"]:
         assert face["models"]["untrained"].pop("heatmap")["faithfulness"] is None
@@ -364,9 +366,42 @@ def test_no_model_and_no_picture(tmp_path: Path):
     assert dataclasses.replace(found, error=None).verdict is None
 
 
+def test_the_arguments_of_0_8_0_are_accepted_with_a_warning(model, haar, portrait):
+    from fakeface.images import decoder as images
+
+    asked = {"models": [model], "detector": haar, "file": "portrait.jpg"}
+    wanted = analyse(portrait, **asked)
+    pixels = images.decode(portrait)
+    with pytest.warns(DeprecationWarning, match=r"image will go in 0\.10\.0"):
+        first = analyse(portrait, image=pixels, **asked)
+    with pytest.warns(DeprecationWarning, match=r"data and image will go in 0\.10\.0"):
+        second = analyse(data=portrait, image=pixels, **asked)
+    with pytest.warns(DeprecationWarning, match=r"data will go in 0\.10\.0"):
+        third = analyse(data=portrait, **asked)
+    for found in (first, second, third):
+        assert timeless(found) == timeless(wanted)
+        assert found.file == wanted.file == "portrait.jpg"
+
+
+def test_a_picture_is_read_once_and_never_from_its_name(model, haar, portrait, monkeypatch):
+    from fakeface.images import decoder as images
+
+    picture = images.read_picture(portrait, "/no/such/file.jpg")
+    monkeypatch.setattr(images, "decode", lambda data: pytest.fail("read again"))
+    found = analyse(picture, models=[model], detector=haar)
+    assert (found.file, found.sha256) == ("/no/such/file.jpg", picture.sha256)
+    assert found.status is Status.OK
+
+
+def test_the_analysis_says_of_its_models_what_a_report_needs(model, haar, portrait):
+    (judge,) = analyse(portrait, models=[model], detector=haar).judges
+    assert (judge.title, judge.terms) == (model.card.title, model.card.terms)
+
+
 def test_bytes_that_are_no_picture_are_told_as_a_file_is(model, haar, tmp_path):
     (tmp_path / "text.jpg").write_bytes(b"no picture")
-    found = analyse_bytes(b"no picture", models=[model], detector=haar, file="text.jpg")
+    found = read_or_report(lambda: b"no picture", "text.jpg", [model.name])
+    assert isinstance(found, Analysis)
     other = analyse_file(tmp_path / "text.jpg", models=[model], detector=haar)
     assert found.status is other.status is Status.UNREADABLE
     assert found.error == other.error

@@ -70,4 +70,4 @@ def test_runs_of_two_kinds_are_refused(pool, tmp_path, capsys):
 
 def test_other_networks_are_refused():
     with pytest.raises(CheckpointMismatch, match="different networks"):
-        average.average([{"a": torch.ones(2)}, {"a": torch.ones(3)}])
+        average.mix_weights([{"a": torch.ones(2)}, {"a": torch.ones(3)}])

@@ -10,28 +10,31 @@ import torch
 
 from fakeface.explain import grad_cam
 from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
-from fakeface.models.preprocess import Preprocessing
 from fakeface.types import Box
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 from train.training.schedule import open_stages, parameter_groups
 
 NAMES = sorted(BACKBONES)
 
 
 def model(name: str) -> Model:
-    facts = BACKBONES[name]
-    how = Preprocessing(96, 0.3, facts.mean, facts.std)
-    return Model(name, random_network(name), name, how, Calibration(1, 0.3, 0.7), "cpu")
+    return Model(card(name, name), random_network(name), "cpu")
 
 
 def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (120, 120, 3), np.uint8)
 
 
-def test_the_four_backbones_are_there_under_their_timm_names():
-    assert NAMES == ["convnext_tiny", "mobilenetv2_100", "resnet18", "resnet50"]
+def test_the_backbones_are_there_under_their_timm_names():
+    assert NAMES == [
+        "convnext_tiny",
+        "mobilenetv2_100",
+        "resnet18",
+        "resnet50",
+        "tf_efficientnet_lite2",
+        "vit_small_patch14_dinov2",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +50,7 @@ def test_every_parameter_belongs_to_one_stage_or_the_head(name):
     facts = BACKBONES[name]
     places = [place for stage in facts.stages for place in stage] + [facts.head]
     for parameter, _ in build(name).named_parameters():
-        assert sum(parameter.startswith(f"{place}.") for place in places) == 1, parameter
+        assert sum(f"{parameter}.".startswith(f"{place}.") for place in places) == 1, parameter
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,7 +106,7 @@ def test_exactly_the_open_stages_move(name, stages):
     optimizer.step()
     for key, value in network.state_dict().items():
         if value.is_floating_point():
-            inside = any(key.startswith(f"{place}.") for place in places)
+            inside = any(f"{key}.".startswith(f"{place}.") for place in places)
             moved = not torch.equal(value, before[key])
             assert moved == inside, key
 

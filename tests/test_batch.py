@@ -29,7 +29,7 @@ def read(path: Path, data: bytes) -> list[tuple[str, bytes | ImageError]]:
     """The items of one file, each with its bytes or the reason why there are none."""
     path.write_bytes(data)
     found: list[tuple[str, bytes | ImageError]] = []
-    with batch.opened([(path, "a.zip")]) as items:
+    with batch.open_items([(path, "a.zip")]) as items:
         for item in items:
             try:
                 found.append((item.name, item.read()))
@@ -48,8 +48,21 @@ def only_error(found: list[tuple[str, bytes | ImageError]]) -> ImageError:
 def test_files_are_read_as_they_are(tmp_path):
     (tmp_path / "one").write_bytes(JPEG)
     (tmp_path / "two").write_bytes(b"")
-    with batch.opened([(tmp_path / "one", "a.jpg"), (tmp_path / "two", "b.jpg")]) as items:
+    with batch.open_items([(tmp_path / "one", "a.jpg"), (tmp_path / "two", "b.jpg")]) as items:
         assert [(item.name, item.read()) for item in items] == [("a.jpg", JPEG), ("b.jpg", b"")]
+
+
+def test_a_file_that_vanished_costs_only_itself(tmp_path):
+    (tmp_path / "here").write_bytes(b"here")
+    gone = tmp_path / "gone"
+    with batch.open_items([(gone, "a.jpg"), (tmp_path / "here", "b.jpg")]) as items:
+        assert [item.name for item in items] == ["a.jpg", "b.jpg"]
+        with pytest.raises(ImageError, match="no longer there; choose it again"):
+            items[0].read()
+        assert items[1].read() == b"here"
+        (tmp_path / "here").unlink()
+        with pytest.raises(ImageError, match="no longer there; choose it again"):
+            items[1].read()
 
 
 def test_an_archive_stands_for_the_files_in_it(tmp_path):

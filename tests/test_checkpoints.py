@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import safetensors.torch
 import torch
 
 from fakeface.models import checkpoints
-from fakeface.quality import Reference
+from fakeface.models.card import read_metrics
+from fakeface.models.out_of_distribution import Reference
 from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from tests.conftest import card, random_network
 
@@ -28,7 +30,7 @@ def reseal(root, state):
     """Other weights, with the checksum that goes with them."""
     data = safetensors.torch.save(state)
     (root / "untrained" / "model.safetensors").write_bytes(data)
-    edit(root, sha256=hashlib.sha256(data).hexdigest())
+    edit(root, sha256=hashlib.sha256(data).hexdigest(), files={})
 
 
 def weights(root):
@@ -43,6 +45,7 @@ def test_what_was_saved_comes_back(untrained):
         wanted = ((network(x) + network(x.flip(3))) / 2).flatten().numpy()
     assert model.logits(x) == pytest.approx(wanted, abs=1e-4)
     assert model.logits(x.flip(3)) == pytest.approx(model.logits(x), abs=1e-5), "a mirror image"
+    assert model.card == checkpoints.read_card(untrained / "untrained")
     assert model.preprocessing == card("x").preprocessing
     assert model.calibration == card("x").calibration
     assert all(v.dtype == torch.float16 for v in weights(untrained).values())
@@ -70,7 +73,7 @@ def test_a_pickle_is_never_opened(untrained, tmp_path):
 
     data = pickle.dumps(Trap())
     (untrained / "untrained" / "model.safetensors").write_bytes(data)
-    edit(untrained, sha256=hashlib.sha256(data).hexdigest())
+    edit(untrained, sha256=hashlib.sha256(data).hexdigest(), files={})
     with pytest.raises(CheckpointDamaged, match="safetensors"):
         checkpoints.load("untrained")
     assert not (tmp_path / "sprung").exists()
@@ -126,8 +129,161 @@ def test_a_card_that_says_something_else(untrained, change, error):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
 def test_a_card_that_is_no_card(untrained, text):
     (untrained / "untrained" / "card.json").write_text(text)
+    with pytest.raises(CheckpointDamaged, match=r"untrained/card\.json is damaged"):
+        checkpoints.load("untrained")
+
+
+LIMITS = {"temperature": 1.0, "real_below": 0.1, "fake_above": 0.9}
+HOW = {"size": 96, "margin": 0.3, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"title": 7}, "title"),
+        ({"surprise": 1}, "surprise"),
+        ({"calibration": {**LIMITS, "temperature": 0}}, "calibration.temperature"),
+        ({"calibration": {**LIMITS, "temperature": float("inf")}}, "calibration.temperature"),
+        ({"calibration": {**LIMITS, "temperature": float("nan")}}, "calibration.temperature"),
+        ({"calibration": {**LIMITS, "temperature": "1"}}, "calibration.temperature"),
+        ({"calibration": {**LIMITS, "offset": float("nan")}}, "calibration.offset"),
+        ({"calibration": {**LIMITS, "real_below": -0.1}}, "calibration.real_below"),
+        ({"calibration": {**LIMITS, "fake_above": 1.1}}, "calibration.fake_above"),
+        ({"calibration": {**LIMITS, "real_below": 0.95}}, "calibration"),
+        ({"calibration": {**LIMITS, "dial": 1}}, "calibration.dial"),
+        ({"preprocessing": {**HOW, "size": 0}}, "preprocessing.size"),
+        ({"preprocessing": {**HOW, "size": 10**9}}, "preprocessing.size"),
+        ({"preprocessing": {**HOW, "margin": -1}}, "preprocessing.margin"),
+        ({"preprocessing": {**HOW, "mean": [0.5, 0.5]}}, "preprocessing.mean.2"),
+        ({"preprocessing": {**HOW, "std": [0.5, 0.5, 0]}}, "preprocessing.std.2"),
+        ({"labels": ["real"]}, "labels.1"),
+        ({"sha256": "../../etc/passwd"}, "sha256"),
+        ({"files": {"metrics.json": "5E" * 32}}, "files.metrics.json"),
+        ({"training": []}, "training"),
+        ({"metrics": None}, "metrics"),
+        ({"metrics": {"sets": {"val": {"auc": {"value": 2}}}}}, "metrics.sets.val.auc.value"),
+        (
+            {"metrics": {"sets": {"val": {"curve": {"p_fake": []}}}}},
+            "metrics.sets.val.curve.p_fake",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named(untrained, change, field):
+    edit(untrained, **change)
+    with pytest.raises(CheckpointDamaged) as error:
+        checkpoints.load("untrained")
+    sentence = str(error.value)
+    assert f"untrained/card.json is damaged (field {field}: " in sentence
+    assert sentence.endswith("; install the model again.")
+    assert sentence.count(". ") == 0, "one sentence"
+
+
+def test_a_missing_field_is_named(untrained):
+    path = untrained / "untrained" / "card.json"
+    fields = json.loads(path.read_text())
+    del fields["title"]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(CheckpointDamaged, match="field title: "):
+        checkpoints.load("untrained")
+
+
+def test_a_card_of_0_8_0_loads(untrained):
+    path = untrained / "untrained" / "card.json"
+    fields = json.loads(path.read_text())
+    del fields["files"], fields["calibration"]["offset"]
+    path.write_text(json.dumps(fields))
+    model = checkpoints.load("untrained", device="cpu")
+    assert model.card.files == {}
+    assert model.calibration.offset == 0
+
+
+# -- one damaged model is no other's trouble ----------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "bad", "metrics": {"sets": 3}}'])
+def test_a_damaged_card_costs_that_model_alone(untrained, text, caplog):
+    (untrained / "bad").mkdir()
+    (untrained / "bad" / "card.json").write_text(text)
+    assert [card.name for card in checkpoints.installed()] == ["untrained"]
+    assert checkpoints.default() == "untrained"
+    assert checkpoints.load("untrained").name == "untrained"
+    (problem,) = checkpoints.broken().values()
+    assert "bad/card.json" in str(problem)
+    assert caplog.messages == [str(problem)], "said once, however often it is asked for"
     with pytest.raises(CheckpointDamaged):
-        checkpoints.installed()
+        checkpoints.load("bad")
+
+
+def test_a_card_of_a_later_version_costs_that_model_alone(untrained):
+    checkpoints.save(untrained / "next", random_network("mobilenetv2_100"), card("next"))
+    path = untrained / "next" / "card.json"
+    path.write_text(path.read_text().replace('"mobilenetv2_100"', '"vit_giant"'))
+    assert [card.name for card in checkpoints.installed()] == ["untrained"]
+    assert isinstance(checkpoints.broken()["next"], CheckpointMismatch)
+
+
+def test_where_every_model_is_damaged_the_reason_is_said(untrained):
+    (untrained / "untrained" / "card.json").write_text("{}")
+    assert checkpoints.installed() == ()
+    with pytest.raises(CheckpointDamaged, match=r"card\.json is damaged"):
+        checkpoints.default()
+
+
+# -- the checksums of all files -----------------------------------------------------------------
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_card_names_every_file_that_is_read_with_the_model(untrained):
+    folder = untrained / "untrained"
+    (folder / "metrics.json").write_text('{"command": "measured"}')
+    (folder / "notes.txt").write_text("is not read")
+    written = checkpoints.write_reference(folder, checkpoints.read_card(folder), reference())
+    assert written == checkpoints.read_card(folder)
+    names = ("model.safetensors", "reference.safetensors", "metrics.json")
+    assert written.files == {name: sha256(folder / name) for name in names}
+    assert written.files["model.safetensors"] == written.sha256
+    assert not list(folder.glob("*.part"))
+
+
+def test_measurements_with_another_checksum_are_refused(untrained):
+    folder = untrained / "untrained"
+    (folder / "metrics.json").write_text('{"command": "measured"}')
+    known = checkpoints.write_card(folder, checkpoints.read_card(folder))
+    assert read_metrics(folder, known) == {"command": "measured"}
+    (folder / "metrics.json").write_text('{"command": "improved"}')
+    with pytest.raises(CheckpointDamaged, match=r"metrics\.json does not have the checksum"):
+        read_metrics(folder, known)
+    assert checkpoints.load("untrained").name == "untrained"
+
+
+def test_a_card_whose_checksums_disagree_is_damaged(untrained):
+    files = {"model.safetensors": "5e" * 32}
+    edit(untrained, files=files)
+    with pytest.raises(CheckpointDamaged, match="two checksums"):
+        checkpoints.load("untrained")
+
+
+def test_a_full_disk_leaves_the_old_model(untrained, monkeypatch):
+    folder = untrained / "untrained"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write = Path.write_bytes
+
+    def fill_up(path, data):
+        if path.name.startswith("card.json"):
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    other = random_network("mobilenetv2_100")
+    torch.nn.init.zeros_(other.get_submodule("classifier").weight)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(folder, other, card("untrained"))
+    monkeypatch.undo()
+    after = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".part"}
+    assert after == before
 
 
 def test_the_default_is_the_best_on_val(untrained):
@@ -170,15 +326,19 @@ def test_a_reference_comes_back_with_its_model(untrained):
     assert model.reference.distance(features).shape == (2,)
 
 
-def test_a_reference_of_other_weights_is_refused(untrained):
+def test_a_reference_of_other_weights_is_left_out(untrained, caplog):
     folder = untrained / "untrained"
-    old = dataclasses.replace(checkpoints.read_card(folder), sha256="0" * 64)
-    checkpoints.write_reference(folder, old, reference())
+    known = checkpoints.read_card(folder)
+    checkpoints.write_reference(folder, dataclasses.replace(known, sha256="0" * 64), reference())
+    edit(untrained, sha256=known.sha256, files={})
     with pytest.raises(CheckpointMismatch, match="other weights"):
-        checkpoints.load("untrained")
-    checkpoints.write_reference(folder, checkpoints.read_card(folder), reference(7))
+        checkpoints.read_reference(folder, checkpoints.read_card(folder))
+    assert checkpoints.load("untrained").reference is None
+    known = checkpoints.write_reference(folder, known, reference(7))
     with pytest.raises(CheckpointMismatch, match="7 features"):
-        checkpoints.load("untrained")
+        checkpoints.read_reference(folder, known, width=1280)
+    assert checkpoints.load("untrained").reference is None
+    assert "other weights" in caplog.messages[0] and "7 features" in caplog.messages[1]
 
 
 def test_new_weights_do_away_with_the_reference_of_the_old(untrained):
@@ -196,4 +356,18 @@ def test_a_reference_that_is_none(untrained, tensors):
     path = untrained / "untrained" / checkpoints.REFERENCE
     path.write_bytes(b"broken" if tensors is None else safetensors.numpy.save(tensors))
     with pytest.raises(CheckpointDamaged, match="no readable reference"):
-        checkpoints.load("untrained")
+        checkpoints.read_reference(path.parent, checkpoints.read_card(path.parent))
+    assert checkpoints.load("untrained").reference is None, "the model judges without it"
+
+
+def test_a_reference_with_another_checksum_is_left_out(untrained):
+    folder = untrained / "untrained"
+    known = checkpoints.write_reference(folder, checkpoints.read_card(folder), reference())
+    assert checkpoints.load("untrained").reference is not None
+    other = dataclasses.replace(reference(), rest=0.2)
+    checkpoints.write_reference(folder, known, other)
+    checkpoints.write_card(folder, known)
+    edit(untrained, files=dict(known.files))
+    with pytest.raises(CheckpointDamaged, match="checksum"):
+        checkpoints.read_reference(folder, known)
+    assert checkpoints.load("untrained").reference is None

@@ -25,7 +25,7 @@ from fakeface.models import checkpoints
 from fakeface.models.backbones import build, parameters
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
-from fakeface.report.report import NOTE
+from fakeface.report.text import NOTE
 from fakeface.types import Analysis
 
 HEADER = "path,status,model,faces,p_fake,verdict"

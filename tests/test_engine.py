@@ -14,14 +14,15 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from fakeface.types import Verdict
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 
 HOW = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+LIMITS = Calibration(2.0, 0.3, 0.7)
 
 
 def model(device: str = "cpu") -> Model:
-    network = random_network("mobilenetv2_100")
-    return Model("m", network, "mobilenetv2_100", HOW, Calibration(2.0, 0.3, 0.7), device)
+    facts = card("m", preprocessing=HOW, calibration=LIMITS)
+    return Model(facts, random_network("mobilenetv2_100"), device)
 
 
 def faces(count: int) -> torch.Tensor:
@@ -44,7 +45,7 @@ def test_no_faces_no_logits():
 @pytest.mark.parametrize("name", BACKBONES)
 def test_one_pass_gives_the_networks_own_logits_and_what_they_are_made_of(name):
     network = random_network(name)
-    shown = Model("m", network, name, HOW, Calibration(2.0, 0.3, 0.7), "cpu")
+    shown = Model(card("m", name, preprocessing=HOW, calibration=LIMITS), network, "cpu")
     batch = faces(3)
     passes = []
     network.register_forward_pre_hook(lambda *_: passes.append("whole"))

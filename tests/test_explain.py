@@ -10,7 +10,7 @@ from fakeface.explain import _without, faithfulness, grad_cam
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
-from tests.conftest import random_network
+from tests.conftest import card, random_network
 
 SIDE = 64
 HOW = Preprocessing(SIDE, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -22,7 +22,8 @@ class Eyes(Model):
 
     def __init__(self, sign: float = 1.0) -> None:
         network = random_network("mobilenetv2_100")
-        super().__init__("m", network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7), "cpu")
+        facts = card("m", preprocessing=HOW, calibration=Calibration(1.0, 0.3, 0.7))
+        super().__init__(facts, network, "cpu")
         self.sign = sign
 
     def forward(self, batch: torch.Tensor):
@@ -99,7 +100,9 @@ def test_the_offset_decides_which_side_is_explained():
     network, batch = random_network("mobilenetv2_100"), faces()
     plain, shifted = (
         Model(
-            "m", network, "mobilenetv2_100", HOW, Calibration(1.0, 0.3, 0.7, offset=offset), "cpu"
+            card("m", preprocessing=HOW, calibration=Calibration(1.0, 0.3, 0.7, offset=offset)),
+            network,
+            "cpu",
         )
         for offset in (0.0, -1.0)
     )

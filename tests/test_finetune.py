@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import partial
@@ -21,20 +22,21 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.preprocess import face_tensor
+from fakeface.models.preprocess import Preprocessing, face_tensor
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import TINY, make_run, tiny_pool
 from train.augment.blend import self_blend
 from train.augment.degrade import UNCHANGED, augment, move
-from train.augment.resample import resample
-from train.datasets.faces import FaceSet, chances, draw
+from train.datasets.epochs import blend_chance, draw, limit
+from train.datasets.faces import FaceSet
 from train.datasets.sources import read_manifest
-from train.training import finetune
 from train.training.distil import Teacher, shrink
+from train.training.loop import mix
 from train.training.net2net import widen
-from train.training.patch_loss import Everywhere, local_loss, window
-from train.training.recipes import changed
+from train.training.patch_loss import PatchLogits, patch_loss
+from train.training.precision import autocast
+from train.training.recipes import UnknownRecipe, changed, complete, load_recipe
 from train.training.schedule import open_stages, parameter_groups
 
 # -- the phases -----------------------------------------------------------------------------------
@@ -58,7 +60,7 @@ def test_a_step_moves_the_open_layers_all_of_them_and_no_other(name, stages):
     network(torch.randn(4, 3, 64, 64)).sum().backward()
     optimizer.step()
     opened = (backbone.head, *(n for s in backbone.stages[5 - stages :] for n in s))
-    wanted = {key for key in before if any(key.startswith(f"{part}.") for part in opened)}
+    wanted = {key for key in before if any(f"{key}.".startswith(f"{part}.") for part in opened)}
     # The sum that is the loss has no say in the shift before a norm layer's last batch statistics.
     assert moved(network, before) <= wanted
     missing = wanted - moved(network, before)
@@ -100,7 +102,7 @@ def test_two_small_batches_make_the_step_of_one_large_batch(pool, tmp_path):
         run.model.train().requires_grad_(True)
         before = run.model.head.fc.weight.detach().clone()
         optimizer = torch.optim.SGD(run.model.parameters(), lr=1.0)
-        run.step(Everywhere(run.model), run.batches(recipe.accumulate, 0), optimizer, 0)
+        run.step(PatchLogits(run.model), run.batches(recipe.accumulate, 0), optimizer, 0)
         changes.append((run.model.head.fc.weight.detach() - before).flatten())
     assert changes[0].abs().max() > 0
     assert torch.allclose(*changes, rtol=0.1, atol=0.03 * float(changes[0].abs().max()))
@@ -111,7 +113,7 @@ def test_a_mixed_picture_has_the_label_of_its_parts():
     x = y[:, None, None, None].expand(4, 3, 2, 2)  # every pixel says what the label is
     seen = set()
     for seed in range(20):
-        mixed, label = finetune.mix((x, y), 0.4, np.random.default_rng(seed))
+        mixed, label = mix((x, y), 0.4, np.random.default_rng(seed))
         assert torch.allclose(mixed.mean((1, 2, 3)), label, atol=1e-6)
         seen |= {round(float(v), 3) for v in label}
     assert any(0.02 < v < 0.98 for v in seen)
@@ -119,10 +121,10 @@ def test_a_mixed_picture_has_the_label_of_its_parts():
 
 def test_a_limit_takes_as_many_and_the_same_ones(pool):
     records = read_manifest(pool)
-    assert finetune.limited(records, None, 0) == records
-    few = finetune.limited(records, 7, 0)
+    assert limit(records, None, 0) == records
+    few = limit(records, 7, 0)
     assert len(set(few)) == 7
-    assert few == finetune.limited(records, 7, 0) != finetune.limited(records, 7, 1)
+    assert few == limit(records, 7, 0) != limit(records, 7, 1)
 
 
 # -- fakes made of photographs --------------------------------------------------------------------
@@ -152,13 +154,15 @@ def test_the_place_of_a_blend_is_moved_as_the_picture_is():
     cloud = cv2.GaussianBlur(picture()[..., 0].astype(np.float32), (0, 0), 6)
     mask = (cloud > np.median(cloud)).astype(np.float32)
     image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * np.uint8(255)
-    how = finetune.Preprocessing(56, 0.3, (0.0,) * 3, (1.0,) * 3)
+    how = Preprocessing(56, 0.3, (0.0,) * 3, (1.0,) * 3)
     faces = FaceSet([], {}, how)
     turned = dataclasses.replace(UNCHANGED, turn=(0.9, 30.0))
     seen = set()
     for seed in range(12):
         box = Box(20 + seed, 30, 50, 60)
-        there = faces.place(mask, box, partial(move, how=turned, rng=np.random.default_rng(seed)))
+        there = faces.crop_mask(
+            mask, box, partial(move, how=turned, rng=np.random.default_rng(seed))
+        )
         change = partial(augment, how=turned, rng=np.random.default_rng(seed))
         x = face_tensor(image, box, how, change)[0]
         assert there.shape == (28, 28) and there.min() >= 0 and there.max() <= 1
@@ -172,19 +176,18 @@ def test_what_is_known_of_the_place(pool):
     records = read_manifest(pool)
     some = [dataclasses.replace(records[1], kind=kind) for kind in ("generated", "swap", "edited")]
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    how = finetune.Preprocessing(32, 0.3, (0.0,) * 3, (1.0,) * 3)
-    assert not FaceSet(records, faces, how)[0].where.any()
+    how = Preprocessing(32, 0.3, (0.0,) * 3, (1.0,) * 3)
+    assert not FaceSet(records, faces, how)[0].mask.any()
     generated, swap, edited = FaceSet(some, faces, how, TINY.augmentation)
-    assert (generated.where == 1).all()
-    assert swap.where.isnan().all() and edited.where.isnan().all()
+    assert (generated.mask == 1).all()
+    assert swap.mask.isnan().all() and edited.mask.isnan().all()
     blended = FaceSet(records, faces, how, UNCHANGED, blend=1.0)[0]
-    assert blended.label == 1 and 0.05 < float(blended.where.mean()) < 0.95
-    assert (FaceSet(records, faces, how, UNCHANGED, resampled=1.0)[0].where == 1).all()
+    assert blended.label == 1 and 0.05 < float(blended.mask.mean()) < 0.95
 
 
 def test_a_place_is_judged_as_a_picture_of_it_alone_would_be():
     for name in ("resnet18", "mobilenetv2_100"):  # their head is linear behind the mean
-        whole, places = Everywhere(random_network(name))(torch.randn(2, 3, 96, 128))
+        whole, places = PatchLogits(random_network(name))(torch.randn(2, 3, 96, 128))
         assert places.shape == (2, 3, 4)
         assert torch.allclose(places.mean((1, 2)), whole, atol=1e-4)
         assert places.std() > 0
@@ -194,49 +197,21 @@ def test_the_local_loss_asks_only_what_is_known():
     logits = torch.tensor([[[4.0, -4.0], [4.0, -4.0]]] * 2)
     half = torch.tensor([1.0, 0.0]).repeat_interleave(14).expand(28, 28)
     unknown = torch.full((28, 28), torch.nan)
-    right = float(local_loss(logits, torch.stack([half, unknown])))
-    wrong = float(local_loss(logits, torch.stack([1 - half, unknown])))
+    right = float(patch_loss(logits, torch.stack([half, unknown])))
+    wrong = float(patch_loss(logits, torch.stack([1 - half, unknown])))
     assert right == pytest.approx(np.log1p(np.exp(-4)), rel=1e-4)
     assert wrong == pytest.approx(4 + right, rel=1e-4)
-    assert local_loss(logits, torch.stack([unknown, unknown])) == 0
-
-
-def test_a_window_shows_a_part_of_the_pictures_and_of_what_is_known_of_them():
-    # The first channel tells the place of each pixel, as `where` does in a grid of its own.
-    place = torch.arange(36.0).view(6, 6) / 36
-    x = place.repeat_interleave(32, 0).repeat_interleave(32, 1).expand(2, 3, 192, 192)
-    where = torch.stack([place, torch.full((6, 6), torch.nan)]).repeat_interleave(5, 1)
-    corners = set()
-    for seed in range(40):
-        part, known = window(x, where.repeat_interleave(5, 2), 128, np.random.default_rng(seed))
-        assert part.shape == (2, 3, 128, 128) and known.shape == (2, 4, 4)
-        assert torch.allclose(part[0, 0, ::32, ::32], known[0])
-        assert known[1].isnan().all()
-        corners.add(round(36 * float(known[0, 0, 0])))
-    assert corners == {0, 1, 2, 6, 7, 8, 12, 13, 14}
-    for side in (100, 224):
-        with pytest.raises(ValueError, match="multiples of 32"):
-            window(x, where, side, np.random.default_rng(0))
-
-
-def test_a_step_sees_the_window_alone(pool, tmp_path):
-    run = make_run(pool, tmp_path, dataclasses.replace(TINY, size=96, window=64, local=0.5))
-    seen: list[torch.Size] = []
-    network = Everywhere(run.model)
-    network.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
-    optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1)
-    assert run.step(network, run.batches(1, 0), optimizer, 0) > 0
-    assert [shape[1:] for shape in seen] == [(3, 64, 64)]
+    assert patch_loss(logits, torch.stack([unknown, unknown])) == 0
 
 
 def test_a_run_with_blends_is_judged_on_blends_too(pool, tmp_path):
-    run = make_run(pool, tmp_path, dataclasses.replace(TINY, blend_share=0.4, local=0.5))
+    run = make_run(pool, tmp_path, dataclasses.replace(TINY, blend_share=0.4, patch_loss=0.5))
     run.fit()
     lines = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert len(lines) == 4
     judged = [0.6 * float(line["val_auc_without_swaps"]) + 0.4 * float(line["val_auc_blended"])
               for line in lines]  # fmt: skip
-    assert run.at["best_auc"] == pytest.approx(max(judged))
+    assert run.at.best_auc == pytest.approx(max(judged))
 
 
 def test_a_face_that_reaches_over_the_border_is_blended_too():
@@ -244,28 +219,12 @@ def test_a_face_that_reaches_over_the_border_is_blended_too():
     assert mask.any() and out.shape == picture().shape
 
 
-def test_a_resampled_picture_looks_the_same_and_repeats_every_two_or_four_pixels():
-    image = cv2.GaussianBlur(picture(), (0, 0), 4)
-    for seed in range(8):
-        out = resample(image, np.random.default_rng(seed))
-        assert out.shape == image.shape and out.dtype == np.uint8
-        change = out.astype(float) - image
-        assert 0 < np.abs(change).mean() < 12
-        # Where in a tile of four by four a pixel lies tells how it was changed.
-        tiles = change[:120, :100].mean(2).reshape(30, 4, 25, 4).mean((0, 2))
-        other = change[:120, :99].mean(2).reshape(24, 5, 33, 3).mean((0, 2))
-        assert tiles.std() > 1.2 * other.std()
-    again = resample(image, np.random.default_rng(7))
-    assert np.array_equal(out, again)
-
-
-@pytest.mark.parametrize("shares", [(0.3,), (0.0, 0.3), (0.1, 0.2)])
-def test_made_fakes_count_as_fakes_and_keep_an_epoch_balanced(pool, shares):
+def test_blends_count_as_fakes_and_keep_an_epoch_balanced(pool):
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
-    drawn = draw(records, 400, 0.0, (0,), sum(shares))
-    made = FaceSet(drawn, faces, finetune.Preprocessing(32, 0.3, (0,) * 3, (1,) * 3),
-                   TINY.augmentation, (0,), *chances(*shares))  # fmt: skip
+    drawn = draw(records, 400, 0.0, (0,), 0.3)
+    made = FaceSet(drawn, faces, Preprocessing(32, 0.3, (0,) * 3, (1,) * 3),
+                   TINY.augmentation, (0,), blend_chance(0.3))  # fmt: skip
     labels = [int(made[i].label) for i in range(400)]
     assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
     turned = [r.label == 0 and label == 1 for r, label in zip(drawn, labels)]
@@ -295,6 +254,36 @@ def test_a_recipe_is_changed_in_one_thing():
 def test_a_change_that_changes_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=wrong.partition("=")[0]):
         changed(TINY, [wrong])
+
+
+def test_a_recipe_written_by_an_older_release_is_read():
+    new = dataclasses.asdict(dataclasses.replace(TINY, patch_loss=0.5))
+    old = {key: value for key, value in new.items() if key not in ("patch_loss", "teaching")}
+    old |= {"local": 0.5, "window": 0, "resample_share": 0.0}
+    assert complete(old) == new
+    assert complete({**old, "window": 96})["window"] == 96, "it would pass for another recipe"
+    assert changed(TINY, ["local=0.5"]).patch_loss == 0.5
+
+
+def test_a_recipe_may_stand_in_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from tests.pools import TINY\n\nRECIPE = TINY\n")
+    assert load_recipe(str(path)) == TINY
+    with pytest.raises(UnknownRecipe, match="no recipe pool_resnet19; give a file, or one of"):
+        load_recipe("pool_resnet19")
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenetv2_100", "resnet18", "resnet50"])
+def test_the_recipes_are_those_that_the_shipped_cards_tell(name):
+    """Each run that led to the weights can be repeated by the name that its card gives."""
+    card = Path(__file__).parent.parent / "checkpoints" / name / "card.json"
+    told = json.loads(card.read_text())["training"]
+    while told:
+        command, run, *_ = re.split("[. ]", told["command"].removeprefix("python -m train"))[1:]
+        if command == "finetune":
+            recipe = json.loads(json.dumps(dataclasses.asdict(load_recipe(run))))
+            assert recipe == complete(told["recipe"]), run
+        told = told["after"]
 
 
 # -- starts ---------------------------------------------------------------------------------------
@@ -356,24 +345,41 @@ def test_a_student_is_shown_a_smaller_copy():
     assert torch.allclose(small[..., 1:3], torch.tensor([2.5, 4.5]), atol=0.05)
 
 
-def test_a_teacher_must_see_the_same_tensor():
-    student = build("resnet18")
-    other = dataclasses.replace(BACKBONES["resnet18"], mean=(0.5, 0.5, 0.5))
-    with pytest.raises(ValueError, match="same tensor"):
-        Teacher(build("resnet18"), other, student, BACKBONES["resnet18"], 64)
+def test_a_teacher_sees_the_face_normalised_as_it_learnt_it(monkeypatch):
+    """Pictures of 0.5 are zeros to EfficientNet-Lite2, and something else to ResNet-18."""
+    own, theirs = BACKBONES["resnet18"], BACKBONES["tf_efficientnet_lite2"]
+    student, network = build(own.name), build(theirs.name)
+    teacher = Teacher(network, theirs, student, own, 64)
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (own.mean, own.std))
+    x = ((0.5 - mean) / std).expand(2, 3, 64, 64)
+    teacher(x, student(x).flatten())
+    assert torch.allclose(seen[0], torch.zeros(2, 3, 64, 64), atol=1e-6)
 
 
 # -- speed ----------------------------------------------------------------------------------------
 
 
+BF16, AVX2 = {"avx512_bf16": True}, {"avx512_bf16": False, "avx2": True}
+
+
 @pytest.mark.parametrize(
-    ("has", "quick"), [({"avx512_bf16": True}, True), ({"avx512_bf16": False, "avx2": True}, False)]
+    ("has", "backbone", "wanted", "bf16"),
+    [
+        (BF16, "resnet18", "auto", True),
+        (BF16, "vit_small_patch14_dinov2", "auto", True),
+        (BF16, "tf_efficientnet_lite2", "auto", False),  # measured: slower in bfloat16
+        (AVX2, "resnet18", "auto", False),  # emulated
+        (AVX2, "resnet18", "bf16", True),
+        (BF16, "resnet18", "fp32", False),
+    ],
 )
-def test_a_cpu_without_bfloat16_is_not_made_to_emulate_it(pool, tmp_path, monkeypatch, has, quick):
+def test_a_step_is_computed_in_the_faster_precision(monkeypatch, has, backbone, wanted, bf16):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
-    with make_run(pool, tmp_path / "run").precision():
+    with autocast(wanted, torch.device("cpu"), BACKBONES[backbone]):
         made = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert made.dtype == (torch.bfloat16 if quick else torch.float32)
+    assert made.dtype == (torch.bfloat16 if bf16 else torch.float32)
 
 
 def test_a_training_process_keeps_the_memory_it_frees():

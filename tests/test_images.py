@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from fakeface.images import decoder as images
+from fakeface.images import pixels
 from fakeface.images.decoder import FORMATS, MAX_BYTES, MAX_PIXELS, decode, read_bytes
 from fakeface.types import (
     RGB,
@@ -518,7 +518,7 @@ def test_our_own_mistakes_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> Non
     def fail(*_: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(images, "_to_rgb", fail)
+    monkeypatch.setattr(pixels, "to_rgb", fail)
     with pytest.raises(ValueError, match="a bug"):
         decode(encode(flat(RED), "PNG"))
 
@@ -691,15 +691,14 @@ SWOLLEN: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", SWOLLEN)
-def test_metadata_that_would_fill_the_memory_is_refused(name: str) -> None:
+def test_metadata_that_would_fill_the_memory_costs_nothing(name: str) -> None:
     if name == "heic":
         pytest.importorskip("pi_heif")
     data = SWOLLEN[name]()
     assert len(data) < 5 * MIB
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedImage, match="metadata would fill the memory"):
-            decode(data)
+        assert decode(data).size > 0
         assert tracemalloc.get_traced_memory()[1] < 40 * MIB
     finally:
         tracemalloc.stop()
@@ -726,7 +725,7 @@ def test_what_is_not_refused_takes_little_memory(data: bytes) -> None:
 
 def test_countless_segments_take_no_time() -> None:
     begin = time.monotonic()
-    with pytest.raises(DamagedImage, match="metadata"):
+    with pytest.raises(ImageTooLarge, match="segments"):
         decode(with_segments(*pieces(bytes(4 * MIB), 20)))
     assert time.monotonic() - begin < 2
 

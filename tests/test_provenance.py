@@ -150,7 +150,7 @@ def test_source_types_of_actions(source, says, camera):
 def test_a_photograph_that_was_edited_is_no_plain_photograph(camera):
     finding = one(signed(camera, actions=PHOTOGRAPHED + EDITED), trust_list=camera.root)
     assert finding.says == "edited"
-    assert "taken with a digital camera; edited with Some Editor" in finding.detail
+    assert "edited with Some Editor; taken with a digital camera" in finding.detail
 
 
 def test_a_source_type_in_signed_metadata(camera):
@@ -415,8 +415,8 @@ def test_an_editor_is_named_once_and_stands_beside_the_camera():
 
 
 def test_words_of_the_file_are_cut_short_and_cleaned():
-    text = "Midjourney \x1b[31m\u202e\u0000\n<script>alert(1)</script> " + "x" * 10_000
-    finding = one(png_text(Software=text.replace("\0", "")))
+    text = "\x1b[31m\u202e\n<script>alert(1)</script> " + WEBUI + "x" * 10_000
+    finding = one(png_text(parameters=text))
     assert finding.detail.isprintable() and finding.title.isprintable()
     assert len(finding.detail) < 400
     assert "<script>" in finding.detail  # escaping is the page's work
@@ -432,7 +432,8 @@ def test_names_in_credentials_are_cut_short_and_cleaned():
 
 def test_many_fields_give_few_findings():
     texts = [chunk(b"tEXt", b"parameters\0" + WEBUI.encode()) for _ in range(500)]
-    assert len(provenance.find(with_chunks(*texts))) == 1
+    trace, limit = provenance.find(with_chunks(*texts))
+    assert trace.says == "ai" and "limit of fakeface" in limit.detail
 
 
 @pytest.mark.parametrize(
@@ -447,8 +448,9 @@ def test_hostile_text_costs_little_time(name, text):
     body = name.encode() + b"\0\1\0\0\0" + zlib.compress(text.encode())
     data = with_chunks(*[chunk(b"iTXt", body)] * 256)
     begin = time.thread_time()
-    assert provenance.find(data) == ()
+    found = provenance.find(data)
     assert time.thread_time() - begin < 3
+    assert found and all("limit of fakeface" in finding.detail for finding in found)
 
 
 def test_the_library_reads_the_formats_that_this_file_signs():

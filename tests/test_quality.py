@@ -11,8 +11,9 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import mahalanobis
 
-from fakeface.quality import Reference, jpeg_quality, measure, sharpness
-from fakeface.types import RGB, Box
+from fakeface.models.out_of_distribution import Reference
+from fakeface.quality import estimate_jpeg_quality, measure, measure_sharpness
+from fakeface.types import RGB, Box, Picture
 from train.evaluation.out_of_distribution import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 160, 3)).astype(np.uint8)
@@ -29,26 +30,28 @@ def jpeg(image: RGB = NOISE, **options) -> bytes:
 
 
 def test_every_quality_of_pillow_is_told():
-    told = [jpeg_quality(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
+    told = [estimate_jpeg_quality(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
     assert told == list(range(1, 101))
 
 
 def test_every_quality_of_opencv_is_told():
     for q in range(1, 101, 9):
         data = cv2.imencode(".jpg", NOISE[:16, :16], [cv2.IMWRITE_JPEG_QUALITY, q])[1].tobytes()
-        assert jpeg_quality(data) == q
+        assert estimate_jpeg_quality(data) == q
 
 
 @pytest.mark.parametrize(
     "options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True}, {"comment": b"x"}]
 )
 def test_how_else_a_jpeg_is_written_does_not_matter(options):
-    assert jpeg_quality(jpeg(quality=83, **options)) == 83
+    assert estimate_jpeg_quality(jpeg(quality=83, **options)) == 83
 
 
 def test_grey_and_other_tables():
-    assert jpeg_quality(jpeg(NOISE[..., 0], quality=31)) == 31
-    fine, coarse = (jpeg_quality(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low"))
+    assert estimate_jpeg_quality(jpeg(NOISE[..., 0], quality=31)) == 31
+    fine, coarse = (
+        estimate_jpeg_quality(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low")
+    )
     assert fine is not None and coarse is not None
     assert 100 >= fine > coarse > 10
 
@@ -56,10 +59,10 @@ def test_grey_and_other_tables():
 def test_no_jpeg_no_quality():
     png = BytesIO()
     Image.fromarray(NOISE).save(png, "PNG")
-    assert jpeg_quality(png.getvalue()) is None
-    assert jpeg_quality(b"") is None
-    assert jpeg_quality(b"\xff\xd8\xff") is None
-    assert jpeg_quality(jpeg()[:30]) is None
+    assert estimate_jpeg_quality(png.getvalue()) is None
+    assert estimate_jpeg_quality(b"") is None
+    assert estimate_jpeg_quality(b"\xff\xd8\xff") is None
+    assert estimate_jpeg_quality(jpeg()[:30]) is None
 
 
 # -- sharpness ----------------------------------------------------------------------------------
@@ -69,23 +72,24 @@ def test_sharpness_is_the_variance_of_the_laplacian():
     image = NOISE[:128, :128]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float)
     wanted = ndimage.laplace(grey, mode="mirror").var()  # OpenCV mirrors at the border too
-    assert sharpness(image, Box(0, 0, 128, 128)) == pytest.approx(wanted, rel=1e-5)
+    assert measure_sharpness(image, Box(0, 0, 128, 128)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_sharpness_is_of_the_face_alone_and_falls_with_blur():
     flat = np.full((200, 160, 3), 90, np.uint8)
-    assert sharpness(flat, WHOLE) == 0
+    assert measure_sharpness(flat, WHOLE) == 0
     flat[:50] = NOISE[:50]
-    assert sharpness(flat, Box(0, 60, 160, 140)) == 0
-    soft = [sharpness(cv2.GaussianBlur(NOISE, (0, 0), s), WHOLE) for s in (0.5, 1, 2, 4)]
-    assert sharpness(NOISE, WHOLE) > soft[0] > soft[1] > soft[2] > soft[3] > 0
+    assert measure_sharpness(flat, Box(0, 60, 160, 140)) == 0
+    soft = [measure_sharpness(cv2.GaussianBlur(NOISE, (0, 0), s), WHOLE) for s in (0.5, 1, 2, 4)]
+    assert measure_sharpness(NOISE, WHOLE) > soft[0] > soft[1] > soft[2] > soft[3] > 0
 
 
 def test_enlarging_does_not_sharpen():
     small = cv2.resize(NOISE, (40, 50), interpolation=cv2.INTER_AREA)
     large = cv2.resize(small, (160, 200), interpolation=cv2.INTER_CUBIC)
-    assert sharpness(small, Box(0, 0, 40, 50)) == pytest.approx(sharpness(large, WHOLE), rel=0.5)
-    assert sharpness(small, Box(0, 0, 40, 50)) < 0.5 * sharpness(NOISE, WHOLE)
+    own = measure_sharpness(small, Box(0, 0, 40, 50))
+    assert own == pytest.approx(measure_sharpness(large, WHOLE), rel=0.5)
+    assert own < 0.5 * measure_sharpness(NOISE, WHOLE)
 
 
 # -- familiarity --------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ def test_familiarity_is_the_share_of_faces_farther_away():
     )
     x = np.array([[0, 0], [2, 0], [0, 1.5], [4, 0], [0, 3], [9, 9]], np.float32)
     assert own.distance(x).tolist() == [0, 1, 2.25, 4, 9, 101.25]
-    assert own.familiarity(x).tolist() == [1, 0.5, 0.5, 0.25, 0, 0]
+    assert own.score(x).tolist() == [1, 0.5, 0.5, 0.25, 0, 0]
 
 
 def test_a_reference_that_does_not_fit_together_is_refused():
@@ -156,16 +160,25 @@ def test_a_reference_that_does_not_fit_together_is_refused():
 # -- what people are told -----------------------------------------------------------------------
 
 
+def check(image: RGB, box: Box, jpeg_quality: int | None = None, familiarity: float | None = None):
+    """The quality of one face in a picture of those pixels that came as such a file."""
+    data = b"" if jpeg_quality is None else jpeg(NOISE[:16, :16], quality=jpeg_quality)
+    known = None if familiarity is None else np.array([familiarity], np.float32)
+    (found,) = measure(Picture(data, "", image), [box], known)
+    return found
+
+
 def test_a_good_face_has_no_warning():
-    found = measure(NOISE, Box(10, 20, 100, 120), 90, 0.5)
+    found = check(NOISE, Box(10, 20, 100, 120), 90, 0.5)
     assert (found.face_side, found.jpeg_quality, found.familiarity) == (100, 90, 0.5)
-    assert found.sharpness == sharpness(NOISE, Box(10, 20, 100, 120))
+    assert found.sharpness == measure_sharpness(NOISE, Box(10, 20, 100, 120))
     assert found.warnings == ()
-    assert measure(NOISE, WHOLE).warnings == ()
+    plain = check(NOISE, WHOLE)
+    assert (plain.jpeg_quality, plain.familiarity, plain.warnings) == (None, None, ())
 
 
 @pytest.mark.parametrize(
-    ("image", "box", "jpeg", "familiarity", "word"),
+    ("image", "box", "quality", "familiarity", "word"),
     [
         (NOISE, Box(0, 0, 79, 100), 90, 0.5, "only 79 pixels"),
         (NOISE // 50 + 90, WHOLE, 90, 0.5, "blurred"),
@@ -173,7 +186,15 @@ def test_a_good_face_has_no_warning():
         (NOISE, WHOLE, 90, 0.009, "unlike those"),
     ],
 )
-def test_each_fault_has_its_sentence(image, box, jpeg, familiarity, word):
-    (warning,) = measure(image, box, jpeg, familiarity).warnings
+def test_each_fault_has_its_sentence(image, box, quality, familiarity, word):
+    (warning,) = check(image, box, quality, familiarity).warnings
     assert word in warning
     assert warning[0].isupper() and warning.endswith(".")
+
+
+def test_each_face_has_its_own_numbers():
+    boxes = [Box(0, 0, 50, 60), WHOLE]
+    known = np.array([0.25, 0.75], np.float32)
+    small, large = measure(Picture(b"", "", NOISE), boxes, known)
+    assert (small.face_side, small.familiarity) == (50, 0.25)
+    assert (large.face_side, large.familiarity) == (160, 0.75)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from experiments import reconstruct
+from experiments.reconstruct import UPSAMPLING, Autoencoder, encode_like, fit
 from fakeface.images import decoder as images
 from tests.pools import row, tiny_pool, write_manifest
-from train.augment import reconstruct
-from train.augment.reconstruct import UPSAMPLING, Autoencoder, encode_like, fit
 from train.datasets.records import check_groups
 from train.datasets.sources import read_manifest
 

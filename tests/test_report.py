@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import fakeface
-from fakeface.report.report import NOTE, overlay, percent, shown, to_dict, to_text
+from fakeface.report.overlay import overlay
+from fakeface.report.record import to_dict
+from fakeface.report.text import NOTE, escape, percent, to_text
 from fakeface.types import (
     RGB,
     RULE,
@@ -239,7 +241,7 @@ def test_percentages_never_claim_certainty() -> None:
 
 
 def test_names_of_people_stay_readable() -> None:
-    assert shown("Zoë 张伟.jpg") == "Zoë 张伟.jpg"
+    assert escape("Zoë 张伟.jpg") == "Zoë 张伟.jpg"
 
 
 def test_overlay_colours_hot_places_of_the_face_only() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fakeface.models import runtime
+from fakeface.models import checkpoints, runtime
 from fakeface.models.backbones import BACKBONES
+from fakeface.models.engine import Model
 from fakeface.models.runtime import compile_network
+from fakeface.types import EngineError
 from tests.conftest import random_network
 
 SIZE = 96
@@ -36,11 +39,10 @@ def expected(whole: torch.nn.Module, head: torch.nn.Module, batch: torch.Tensor)
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
-@pytest.mark.parametrize("sha256", ["", "ab" * 32])
-def test_every_backbone_gives_what_pytorch_gives(name, sha256):
+def test_every_backbone_gives_what_pytorch_gives(name):
     whole, head = network(name)
     size = BACKBONES[name].input_size
-    run = compile_network(whole, head, size, sha256=sha256)
+    run = compile_network(whole, head, size)
     assert run is not None
     for count in (1, 3):
         batch = torch.randn(count, 3, size, size, generator=torch.manual_seed(count))
@@ -102,3 +104,47 @@ def test_what_openvino_cannot_run_is_left_to_pytorch(caplog, monkeypatch):
 def test_without_openvino(monkeypatch):
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda _: None)
     assert compile_network(*network(), SIZE) is None
+
+
+# -- a model and its engine ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(untrained) -> Model:
+    return checkpoints.load("untrained", engine="openvino")
+
+
+def test_a_model_gives_the_same_with_either_engine(model):
+    batch = torch.randn(5, 3, SIZE, SIZE, generator=torch.manual_seed(0))
+    quick = model.forward(batch)
+    assert model.engine == "openvino"
+    model.speed_up("torch")
+    assert model.engine == "torch"
+    for one, other in zip(quick, model.forward(batch)):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_of_nothing_the_width_of_the_features_is_told(model):
+    logits, features = model.forward(torch.zeros(0, 3, SIZE, SIZE))
+    assert logits.shape == (0,) and features.shape == (0, 1280)
+
+
+def test_threads_do_not_mix_their_answers(model):
+    batches = [torch.full((1, 3, SIZE, SIZE), n / 4) for n in range(8)]
+    alone = [model.logits(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.logits, batches * 4))
+    assert np.allclose(together, alone * 4)
+
+
+def test_where_openvino_fails_a_model_falls_back_or_says_so(untrained, monkeypatch):
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda _: None)
+    assert checkpoints.load("untrained", engine="auto").engine == "torch"
+    with pytest.raises(EngineError, match="cannot run 'untrained'"):
+        checkpoints.load("untrained", engine="openvino")
+
+
+def test_an_engine_that_does_not_exist(untrained, monkeypatch):
+    monkeypatch.setenv("FAKEFACE_ENGINE", "abacus")
+    with pytest.raises(EngineError, match="no engine 'abacus'; choose one of auto"):
+        checkpoints.load("untrained")

@@ -22,6 +22,7 @@ from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from fakeface.scan import COLUMNS, Summary, Table, TableError, find, rows, scan
 from fakeface.types import Analysis, Box, Face, FaceReport, Score, Status, Verdict
+from tests.conftest import card
 
 HEADER = "path,status,model,faces,p_fake,verdict\n"
 
@@ -31,7 +32,8 @@ def tiny(name: str, logit: float) -> Model:
     network = build("mobilenetv2_100")
     torch.nn.init.constant_(network.get_submodule("classifier").bias, logit)  # type: ignore[arg-type]
     how = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    return Model(name, network, "mobilenetv2_100", how, Calibration(1.0, 0.3, 0.7), "cpu")
+    facts = card(name, preprocessing=how, calibration=Calibration(1.0, 0.3, 0.7))
+    return Model(facts, network, "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import skimage.data
 from fakeface.analyse import analyse
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
-from fakeface.quality import UNFAMILIAR
+from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
 from fakeface.types import Verdict
+from tests.conftest import as_picture
 
 NAMES = [card.name for card in checkpoints.installed()]
 MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
@@ -28,7 +29,7 @@ def model(request):
 
 def judge(model, haar, image):
     """The score of the only face of a picture."""
-    found = analyse(b"", models=[model], detector=haar, image=image)
+    found = analyse(as_picture(image), models=[model], detector=haar)
     (face,) = found.faces
     return face.scores[0]
 
@@ -74,7 +75,7 @@ def test_every_made_face_is_more_suspicious_than_every_photograph(model, haar, p
 
 
 def test_the_card_tells_what_was_measured(model):
-    card = checkpoints.read_card(checkpoints.checkpoints_root() / model.name)
+    card = model.card
     for name in ("val", "test", "test_unseen", "swaps", "wild_generated", "wild_swaps"):
         auc = card.metrics["sets"][name]["auc"]
         assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
@@ -92,10 +93,10 @@ def test_the_weights_stay_small():
 def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photographs):
     assert model.reference is not None, "run train.reference for it"
     image = photographs["Grace Hopper"]
-    found = analyse(b"", models=[model], detector=haar, image=image)
+    found = analyse(as_picture(image), models=[model], detector=haar)
     known = found.faces[0].quality.familiarity
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
     batch = model.tensor(noise, [found.faces[0].face.box])
     # Either side of where the page begins to warn.
-    assert known > UNFAMILIAR
-    assert model.reference.familiarity(model.forward(batch)[1])[0] < UNFAMILIAR
+    assert known > UNUSUAL
+    assert model.reference.score(model.forward(batch)[1])[0] < UNUSUAL

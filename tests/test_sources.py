@@ -28,7 +28,7 @@ from tests.servers import Remote, serve
 from train.augment.degrade import augment, jitter
 from train.datasets import kaggle140k, wilddeepfake
 from train.datasets import records as records_module
-from train.datasets.faces import draw
+from train.datasets.epochs import draw
 from train.datasets.records import share, without_copies, without_swaps
 from train.datasets.sources import (
     Record,
@@ -42,7 +42,7 @@ from train.datasets.sources import (
     short,
 )
 from train.datasets.wilddeepfake import VAL, Spread
-from train.training.finetune import load_recipe
+from train.training.recipes import load_recipe
 
 
 def picture(seed: int, form: str = "PNG", side: int = 8) -> bytes:

@@ -30,7 +30,7 @@ AI, REAL, UNSURE = Verdict.FAKE, Verdict.REAL, Verdict.UNSURE
     ],
 )
 def test_a_side_needs_more_than_half_and_nobody_against_it(said, verdict, agreeing):
-    found = Consensus.reached(said)
+    found = Consensus.reach(said)
     assert (found.verdict, found.agreeing, found.of) == (verdict, agreeing, len(said))
 
 

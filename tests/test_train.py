@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import re
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -24,10 +25,11 @@ from fakeface.stability import reencode
 from fakeface.types import Box, CheckpointMismatch
 from tests.pools import TINY, make_run, record, row, tiny_pool, write_manifest
 from train.augment.degrade import Augmentation, augment, jitter
-from train.datasets.faces import draw
+from train.datasets.epochs import draw
 from train.evaluation import out_of_distribution as reference
-from train.training import finetune
-from train.training.recipes import Phase
+from train.training.initialise import initialise
+from train.training.recipes import Phase, runs
+from train.training.state import RunMismatch
 
 # -- what is drawn --------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None 
     """One run of `TINY` that saves after each step; killed after so many of them."""
     training = make_run(pool, folder)
     if init:
-        finetune.initialise(training.model, TINY.backbone, str(init))
+        initialise(training.model, TINY.backbone, str(init))
     steps = 0
     step = training.step
 
@@ -148,6 +150,71 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(pool, tmp_path):
         assert torch.equal(found[name], wanted[name]), name
 
 
+def halved(pool: Path) -> Path:
+    """The pool without its first picture, as another manifest."""
+    lines = pool.read_text().splitlines()
+    other = pool.with_name("halved.csv")
+    other.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
+    return other
+
+
+def regrouped(pool: Path) -> Path:
+    """The same pictures, of another family and in another group."""
+    other = pool.with_name("regrouped.csv")
+    other.write_text(pool.read_text().replace(",f,0,", ",g,0,"))
+    assert other.read_text() != pool.read_text()
+    return other
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run, pool: dataclasses.replace(run.recipe, seed=3), "the recipe (seed was 0 and"),
+        (lambda run, pool: halved(pool), "the data and the faces; give another folder with --run"),
+        (lambda run, pool: regrouped(pool), "the data; give another folder"),
+        (lambda run, pool: 0.5, "the initial weights; give another folder"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(pool, tmp_path, change, said):
+    """0.8.0 went on with whatever it found, and the card then told a false origin."""
+    first = make_run(pool, tmp_path / "run")
+    first.resume()
+    first.fit_head()
+    first.save()
+    make_run(pool, tmp_path / "run").resume()  # the same may go on
+    new = change(first, pool)
+    if isinstance(new, Path):
+        second = make_run(new, tmp_path / "run")
+    elif isinstance(new, float):
+        second = make_run(pool, tmp_path / "run")
+        with torch.no_grad():
+            second.model.conv_stem.weight[0, 0, 0, 0] += new
+    else:
+        second = make_run(pool, tmp_path / "run", new)
+    for attempt in (second.fit, second.finished):
+        with pytest.raises(RunMismatch, match=re.escape(said)):
+            attempt()
+
+
+def test_the_state_of_an_older_release_is_refused(pool, tmp_path):
+    training = make_run(pool, tmp_path / "run")
+    training.resume()
+    training.fit_head()
+    training.save()
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del state["identity"]
+    torch.save(state, tmp_path / "run" / "state.pt")
+    with pytest.raises(RunMismatch, match="of an older release"):
+        make_run(pool, tmp_path / "run").fit()
+
+
+def test_a_run_knows_that_it_is_finished(pool, tmp_path):
+    training = make_run(pool, tmp_path / "run", dataclasses.replace(TINY, phases=()))
+    assert not training.finished()
+    training.fit()
+    assert make_run(pool, tmp_path / "run", training.recipe).finished()
+
+
 @pytest.mark.slow
 def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
     phases = (Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 4, 3e-3))
@@ -161,15 +228,15 @@ def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
 
 def test_a_run_has_one_file_for_tensorboard_however_many_lines_it_notes(pool, tmp_path):
     training = make_run(pool, tmp_path / "run")
-    training.at["phase"] = len(TINY.phases) + 1  # nothing is left to do
+    training.at.phase = len(TINY.phases) + 1  # nothing is left to do
     for epoch in range(3):
-        training.note(phase="head", epoch=epoch, val_auc=0.5 + epoch / 10)
+        training.journal.note(phase="head", epoch=epoch, val_auc=0.5 + epoch / 10)
         (path,) = (tmp_path / "run").glob("events.*")
         assert {s.step: s.value for s in scalars(path)} == pytest.approx(
             {i + 1: 0.5 + i / 10 for i in range(epoch + 1)}
         ), "a kill would lose a line"
     training.fit()
-    assert training.board is None
+    assert training.journal.board is None
     assert list((tmp_path / "run").glob("events.*")) == [path]
 
 
@@ -183,7 +250,7 @@ def test_initial_weights_fill_what_they_hold_and_leave_the_head_at_zero(tmp_path
     network = build("resnet18")
     layer = torch.ones_like(network.layer1[0].conv1.weight)
     safetensors.torch.save_file({"layer1.0.conv1.weight": layer}, tmp_path / "w.safetensors")
-    finetune.initialise(network, "resnet18", str(tmp_path / "w.safetensors"))
+    initialise(network, "resnet18", str(tmp_path / "w.safetensors"))
     assert torch.equal(network.layer1[0].conv1.weight, layer)
     assert not network.fc.weight.any()
 
@@ -192,7 +259,7 @@ def test_a_run_that_starts_from_another_keeps_its_head(pool, tmp_path):
     run(pool, tmp_path / "first")
     before = tmp_path / "first" / "best.safetensors"
     network = build(TINY.backbone)
-    finetune.initialise(network, TINY.backbone, str(before))
+    initialise(network, TINY.backbone, str(before))
     assert torch.equal(
         network.classifier.weight, safetensors.torch.load_file(before)["classifier.weight"]
     )
@@ -204,14 +271,12 @@ def test_a_run_that_starts_from_another_keeps_its_head(pool, tmp_path):
 def test_initial_weights_of_another_backbone_are_refused(tmp_path):
     safetensors.torch.save_file({"stages.0.x": torch.ones(1)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointMismatch, match="does not fit resnet18"):
-        finetune.initialise(build("resnet18"), "resnet18", str(tmp_path / "w.safetensors"))
+        initialise(build("resnet18"), "resnet18", str(tmp_path / "w.safetensors"))
 
 
 def test_every_recipe_can_be_loaded_and_names_stages_that_exist():
-    names = [p.stem for p in Path(finetune.__file__).parent.glob("recipes/[a-z]*.py")]
-    assert names
-    for name in names:
-        recipe = finetune.load_recipe(name)
+    assert {"pool_resnet18", "pool_resnet18_placed", "resnet18_kaggle140k"} <= set(runs())
+    for recipe in runs().values():
         stages = [phase.stages for phase in recipe.phases]
         assert stages == sorted(stages) and stages[-1] <= 5
 

@@ -5,21 +5,32 @@ from __future__ import annotations
 import importlib
 import sys
 
+from fakeface.types import FakefaceError
+
 COMMANDS = {
     "sources": ("datasets.sources", "fetch a data set, and count it"),
     "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
-    "soup": ("training.soup", "the mean of the weights of runs"),
-    "net2net": ("training.net2net", "a ResNet-50 that starts as a trained ResNet-18"),
-    "export": ("export", "a finished run into checkpoints/"),
-    "out-of-distribution": ("evaluation.out_of_distribution", "what a model learnt from, in short"),
+    "soup": ("training.soup", "average the weights of runs (model soup)"),
+    "net2net": ("training.net2net", "a ResNet-50 that begins as a trained ResNet-18"),
+    "export": ("export", "calibrate a finished run, into checkpoints/"),
+    "out-of-distribution": (
+        "evaluation.out_of_distribution",
+        "features of known faces, to tell unlike ones",
+    ),
     "evaluate": ("evaluation.evaluate", "measure a model"),
-    "pointing": ("evaluation.pointing", "the heatmap against a known mask"),
-    "cross-dataset": ("evaluation.cross_dataset", "runs that are not exported, on every set"),
-    "leave-one-group-out": ("evaluation.leave_one_group_out", "without each family in turn"),
-    "ensemble": ("evaluation.ensemble", "what the models say together"),
-    "metadata-baseline": ("evaluation.metadata_baseline", "what metadata alone can tell"),
-    "linear-probe": ("evaluation.linear_probe", "what frozen features can tell"),
-    "results": ("reporting.results", "the tables of the documents"),
+    "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
+    "cross-dataset": (
+        "evaluation.cross_dataset",
+        "measure runs that are not exported on every set",
+    ),
+    "leave-one-group-out": (
+        "evaluation.leave_one_group_out",
+        "train without each family in turn, and measure on it",
+    ),
+    "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
+    "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
+    "linear-probe": ("evaluation.linear_probe", "measure what frozen features can tell"),
+    "results": ("reporting.results", "write the tables of the documents"),
 }
 
 
@@ -32,7 +43,11 @@ def main(argv: list[str] | None = None) -> None:
         for known, (_, purpose) in COMMANDS.items():
             print(f"  {known:20} {purpose}")
         sys.exit(0 if name in ("-h", "--help") else f"\nThere is no command {name!r}.")
-    importlib.import_module(f"train.{COMMANDS[name][0]}").main(arguments[1:])
+    sys.argv[0] = f"python -m train {name}"  # as the command's own help calls it
+    try:
+        importlib.import_module(f"train.{COMMANDS[name][0]}").main(arguments[1:])
+    except FakefaceError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

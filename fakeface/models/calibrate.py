@@ -8,13 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import with_config
 from scipy.special import expit
 
+from fakeface.fields import CLOSED, Finite, Positive, Probability
 from fakeface.types import Verdict
 
 _Logits = TypeVar("_Logits", float, npt.NDArray[np.floating])
 
 
+@with_config(CLOSED)
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """How a model's logits are read: p(fake) = sigmoid((logit + offset) / temperature).
@@ -31,10 +34,10 @@ class Calibration:
         offset: added to every logit first; finite.
     """
 
-    temperature: float
-    real_below: float
-    fake_above: float
-    offset: float = 0.0
+    temperature: Positive
+    real_below: Probability
+    fake_above: Probability
+    offset: Finite = 0.0
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not math.isfinite(self.temperature):

@@ -1,19 +1,23 @@
-"""`checkpoints/NAME`, a model.safetensors and a card.json <-> a ready model.
+"""`checkpoints/NAME`, a folder of a model's files <-> a ready model.
 
-Weights are safetensors, so that nothing is ever unpickled; the card pins their sha256. A folder may
-hold reference.safetensors too, what the model learnt from in short, which names those weights.
+    card.json              what the model is, and the sha256 of each of the other files
+    model.safetensors      the weights
+    reference.safetensors  the faces it learnt from, in short, for the out-of-distribution score
+    metrics.json           all that was measured of it
+
+Everything is safetensors or JSON, so that nothing is ever unpickled. A damaged card or damaged
+weights cost that model alone, and the other two files only what they are for.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-import json
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -23,14 +27,21 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.calibrate import Calibration
+from fakeface.models.card import METRICS, WEIGHTS, check_file
+from fakeface.models.card import Card as Card
+from fakeface.models.card import read_card as read_card
 from fakeface.models.engine import Model
-from fakeface.models.preprocess import Preprocessing
-from fakeface.quality import Reference
-from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from fakeface.models.out_of_distribution import Reference
+from fakeface.types import (
+    CheckpointDamaged,
+    CheckpointError,
+    CheckpointMismatch,
+    CheckpointMissing,
+)
 
-LABELS = ("real", "fake")  # index = label: fake = 1
 REFERENCE = "reference.safetensors"
+
+_log = logging.getLogger(__name__)
 
 
 def checkpoints_root() -> Path:
@@ -39,91 +50,41 @@ def checkpoints_root() -> Path:
     return Path(given) if given else Path(__file__).resolve().parents[2] / "checkpoints"
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """Everything known about one shipped model; `card.json` holds exactly these fields.
+def survey(root: Path | None = None) -> tuple[tuple[Card, ...], dict[str, CheckpointError]]:
+    """Read the cards of all models below `root`.
 
-    Attributes:
-        name: the folder's name, by which people ask for the model.
-        title: for people.
-        backbone: a key of `BACKBONES`.
-        preprocessing: what the network is fed.
-        calibration: how its logits are read.
-        labels: ("real", "fake"): the network's one logit speaks for the last.
-        training: recipe, seed, command, data and its fingerprint.
-        metrics: what was measured, with intervals, and the command that measured it.
-        licence: of the weights.
-        terms: of the data they were trained on.
-        sha256: of model.safetensors, lower-case hex.
+    Returns:
+        The cards by name, and for each folder whose card cannot be used, the error that says why.
     """
-
-    name: str
-    title: str
-    backbone: str
-    preprocessing: Preprocessing
-    calibration: Calibration
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    licence: str
-    terms: str
-    sha256: str
-    labels: tuple[str, str] = LABELS
-
-    def auc(self, name: str) -> Mapping[str, float] | None:
-        """The area under the ROC curve on a set, with its 95 % interval; None if not measured."""
-        found: Mapping[str, float] | None = self.metrics.get("sets", {}).get(name, {}).get("auc")
-        return found
-
-    def to_json(self) -> str:
-        """The text of card.json."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-
-def read_card(folder: Path) -> Card:
-    """Read and check `card.json` of one model folder.
-
-    Raises:
-        CheckpointMissing: there is no such file.
-        CheckpointDamaged: it is no JSON, or its fields are not those of a card.
-        CheckpointMismatch: it names a backbone or labels that this version does not know.
-    """
-    path = folder / "card.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        how, calibration = raw.pop("preprocessing"), raw.pop("calibration")
-        how |= {"mean": tuple(how["mean"]), "std": tuple(how["std"])}
-        labels = tuple(raw.pop("labels"))
-        card = Card(
-            **raw,
-            labels=labels,
-            preprocessing=Preprocessing(**how),
-            calibration=Calibration(**calibration),
-        )
-    except FileNotFoundError as error:
-        raise CheckpointMissing(
-            f"There is no model {folder.name!r} ({path} is missing); `python -m fakeface models` "
-            "lists what is installed."
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointDamaged(
-            f"{path} is not a readable model card ({error}); install the model again."
-        ) from error
-    if card.name != folder.name:
-        raise CheckpointDamaged(
-            f"{path} is the card of {card.name!r}; give the folder that name, or install it again."
-        )
-    if card.backbone not in BACKBONES or card.labels != LABELS:
-        raise CheckpointMismatch(
-            f"{path} asks for backbone {card.backbone!r} and labels {card.labels}, which this "
-            "version does not know; update fakeface."
-        )
-    return card
+    cards: list[Card] = []
+    problems: dict[str, CheckpointError] = {}
+    for path in sorted((root or checkpoints_root()).glob("*/card.json")):
+        try:
+            cards.append(read_card(path.parent))
+        except CheckpointError as error:
+            problems[path.parent.name] = error
+    return tuple(cards), problems
 
 
 def installed(root: Path | None = None) -> tuple[Card, ...]:
-    """The cards of all models below `root`, by name; empty where the folder holds none."""
-    root = root or checkpoints_root()
-    return tuple(read_card(path.parent) for path in sorted(root.glob("*/card.json")))
+    """The cards of all models below `root`, by name; empty where the folder holds none.
+
+    One that cannot be used is left out, and the log says why, once; see `broken`.
+    """
+    cards, problems = survey(root)
+    for problem in problems.values():
+        _warn_once(str(problem))
+    return cards
+
+
+def broken(root: Path | None = None) -> dict[str, CheckpointError]:
+    """The models below `root` whose cards cannot be used: name -> the error that says why."""
+    return survey(root)[1]
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    _log.warning("%s", sentence)
 
 
 def default(root: Path | None = None) -> str:
@@ -131,47 +92,59 @@ def default(root: Path | None = None) -> str:
 
     Raises:
         CheckpointMissing: none is installed.
+        CheckpointDamaged, CheckpointMismatch: none of those that are installed can be used.
     """
     root = root or checkpoints_root()
 
     def auc(card: Card) -> float:
-        return float((card.auc("val") or {}).get("value", 0.0))
+        measured = card.auc("val")
+        return measured["value"] if measured else 0.0
 
     best = max(installed(root), key=auc, default=None)
-    if best is None:
-        raise CheckpointMissing(
-            f"No model is installed in {root}; get the repository's checkpoints folder, or set "
-            "FAKEFACE_CHECKPOINTS to another."
-        )
-    return best.name
+    if best is not None:
+        return best.name
+    for problem in broken(root).values():
+        raise problem
+    raise CheckpointMissing(
+        f"No model is installed in {root}; get the repository's checkpoints folder, or set "
+        "FAKEFACE_CHECKPOINTS to another."
+    )
 
 
-def load(name: str, *, root: Path | None = None, device: str | None = None) -> Model:
-    """A ready model, with the preprocessing and calibration that belong to it.
+def load(
+    name: str,
+    *,
+    root: Path | None = None,
+    device: str | None = None,
+    engine: str | None = None,
+) -> Model:
+    """A ready model, with the card, the preprocessing and the calibration that belong to it.
+
+    A damaged reference.safetensors is left out, and the log says so: the model then gives no
+    out-of-distribution score.
 
     Args:
         name: the folder's name below `root`.
         root: see `checkpoints_root`.
         device: "cpu", "cuda" ...; None takes the GPU where there is one.
+        engine: "auto", "torch" or "openvino"; None for that of FAKEFACE_ENGINE, else auto.
 
     Raises:
-        CheckpointMissing, CheckpointDamaged, CheckpointMismatch: see `fakeface.types`.
+        CheckpointMissing, CheckpointDamaged, CheckpointMismatch, EngineError: see `fakeface.types`.
     """
     root = root or checkpoints_root()
     if not name or Path(name).name != name:
         raise CheckpointMissing(f"{name!r} is no model name; name a folder below {root}.")
-    card = read_card(root / name)
-    path = root / name / "model.safetensors"
+    folder = root / name
+    card = read_card(folder)
+    path = folder / WEIGHTS
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointMissing(
             f"The weights of {name!r} are missing ({path}); install the model again."
         ) from error
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise CheckpointDamaged(
-            f"{path} does not have the checksum that its card names; install the model again."
-        )
+    check_file(path, data, card.sha256)
     try:
         state = safetensors.torch.load(data)
     except SafetensorError as error:
@@ -179,16 +152,14 @@ def load(name: str, *, root: Path | None = None, device: str | None = None) -> M
     network = build(card.backbone)
     fill(network, state, path)
     width = state[f"{BACKBONES[card.backbone].head}.weight"].shape[1]
-    return Model(
-        card.name,
-        network,
-        card.backbone,
-        card.preprocessing,
-        card.calibration,
-        device,
-        sha256=card.sha256,
-        reference=read_reference(root / name, card, width),
-    )
+    reference = None
+    try:
+        reference = read_reference(folder, card, width)
+    except CheckpointError as error:
+        _log.warning("%s", error)
+    model = Model(card, network, device, reference=reference)
+    model.speed_up(engine)
+    return model
 
 
 def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -211,20 +182,23 @@ def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> N
     network.load_state_dict({**wanted, **{name: state[name] for name in names}})
 
 
-def read_reference(folder: Path, card: Card, width: int) -> Reference | None:
-    """What the model of this card learnt from, or None where its folder does not tell.
+def read_reference(folder: Path, card: Card, width: int | None = None) -> Reference | None:
+    """The faces that the model of this card learnt from, or None where its folder does not say.
 
     Args:
-        width: how many features the network has.
+        folder: of the model.
+        card: of the model.
+        width: how many features its network has, where that is known.
 
     Raises:
-        CheckpointDamaged: the file cannot be read, or is none of a reference.
+        CheckpointDamaged: the file has another checksum than the card says, or is no reference.
         CheckpointMismatch: it is of other weights, or does not fit the network's features.
     """
     path = folder / REFERENCE
     if not path.exists():
         return None
     try:
+        check_file(path, path.read_bytes(), card.files.get(REFERENCE))
         with safe_open(path, framework="numpy") as file:
             weights = (file.metadata() or {}).get("weights")
             tensors = {key: file.get_tensor(key) for key in file.offset_keys()}
@@ -239,7 +213,7 @@ def read_reference(folder: Path, card: Card, width: int) -> Reference | None:
             f"{path} belongs to other weights than {card.name!r} has; install the model again or "
             "delete that file."
         )
-    if reference.means.shape[1] != width:
+    if width is not None and reference.means.shape[1] != width:
         raise CheckpointMismatch(
             f"{path} is of {reference.means.shape[1]} features, and the network has {width}; "
             "install the model again or delete that file."
@@ -247,42 +221,81 @@ def read_reference(folder: Path, card: Card, width: int) -> Reference | None:
     return reference
 
 
-def write_reference(folder: Path, card: Card, reference: Reference) -> None:
-    """Write `reference.safetensors` for the weights that the card names, in full precision."""
-    tensors = {
-        name: np.atleast_1d(np.ascontiguousarray(value, np.float32))
-        for name, value in dataclasses.asdict(reference).items()
-    }
-    _write(folder / REFERENCE, safetensors.numpy.save(tensors, {"weights": card.sha256}))
-
-
-def save(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write both files of a model, weights in fp16; a reference, which is of other weights, goes.
+def save(folder: Path, network: nn.Module, card: Card, reference: Reference | None = None) -> Card:
+    """Write the files of a model, weights in fp16; an older reference is of other weights and goes.
 
     Returns:
         The card with the sha256 of what was written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    data = safetensors.torch.save(state)
-    card = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
-    (folder / REFERENCE).unlink(missing_ok=True)
-    _write(folder / "model.safetensors", data)
-    write_card(folder, card)
+    weights = safetensors.torch.save(state)
+    card = dataclasses.replace(card, sha256=hashlib.sha256(weights).hexdigest())
+    return _write(folder, card, {WEIGHTS: weights, REFERENCE: _pack(reference, card)})
+
+
+def write_reference(folder: Path, card: Card, reference: Reference) -> Card:
+    """Write `reference.safetensors` for the weights that the card names, and the card.
+
+    Returns:
+        The card with the sha256 of what was written.
+    """
+    return _write(folder, card, {REFERENCE: _pack(reference, card)})
+
+
+def write_card(folder: Path, card: Card) -> Card:
+    """Write `card.json`.
+
+    Returns:
+        The card with the sha256 of each file that lies beside it.
+    """
+    return _write(folder, card, {})
+
+
+def _pack(reference: Reference | None, card: Card) -> bytes | None:
+    """The bytes of reference.safetensors, in full precision."""
+    if reference is None:
+        return None
+    tensors = {
+        name: np.atleast_1d(np.ascontiguousarray(value, np.float32))
+        for name, value in dataclasses.asdict(reference).items()
+    }
+    return safetensors.numpy.save(tensors, {"weights": card.sha256})
+
+
+def _write(folder: Path, card: Card, contents: Mapping[str, bytes | None]) -> Card:
+    """Write files of a model and its card, which names the sha256 of each.
+
+    Args:
+        folder: of the model.
+        card: of the model.
+        contents: file name -> bytes, or None for a file that goes. The others stay as they are.
+
+    Returns:
+        The card as written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {WEIGHTS: card.sha256}
+    for name in (REFERENCE, METRICS):
+        data = contents[name] if name in contents else _read_if_there(folder / name)
+        if data is not None:
+            files[name] = hashlib.sha256(data).hexdigest()
+    card = dataclasses.replace(card, files=files)
+    # Whatever may fail for want of space fails before the first file takes its name.
+    parts = []
+    for name, data in {**contents, "card.json": card.to_json().encode()}.items():
+        if data is not None:
+            parts.append(folder / f"{name}.part")
+            parts[-1].write_bytes(data)
+    for name in (name for name, data in contents.items() if data is None):
+        (folder / name).unlink(missing_ok=True)
+    for part in parts:
+        part.replace(part.with_suffix(""))
     return card
 
 
-def write_card(folder: Path, card: Card) -> None:
-    """Write `card.json`."""
-    _write(folder / "card.json", card.to_json().encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Under a temporary name first, so that no half of a file is ever found."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+def _read_if_there(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import with_config
 
+from fakeface.fields import CLOSED, Finite, NotNegative, Positive, Side
 from fakeface.types import RGB, Box
 
 
+@with_config(CLOSED)
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """How a model wants its faces.
@@ -22,10 +25,10 @@ class Preprocessing:
         mean, std: per channel, of RGB in [0, 1].
     """
 
-    size: int
-    margin: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    size: Side
+    margin: NotNegative
+    mean: tuple[Finite, Finite, Finite]
+    std: tuple[Positive, Positive, Positive]
 
 
 def face_region(box: Box, width: int, height: int, margin: float) -> Box:

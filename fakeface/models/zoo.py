@@ -6,30 +6,22 @@ model is loaded.
 
 from __future__ import annotations
 
-import json
+import math
+import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from fakeface.report import report
+from safetensors import SafetensorError, safe_open
 
-if TYPE_CHECKING:
-    from fakeface.models.checkpoints import Card
+from fakeface.contract import ModelResult
+from fakeface.models.card import WEIGHTS, Card, read_metrics
+from fakeface.models.checkpoints import read_reference
+from fakeface.models.evaluation_sets import set_title
+from fakeface.types import CheckpointError
 
-# The sets of pictures, in the order in which they are listed; a short title ends at the colon.
-TITLES: Final[Mapping[str, str]] = {
-    "val": "validation: thresholds and temperature were fitted here",
-    "test": "test: generated and edited faces",
-    "pair_140k": "140k pair: FFHQ against StyleGAN",
-    "swaps": "DFDC: face swaps against the clips they were made from",
-    "wilddeepfake": "WildDeepfake: its whole test split",
-    "test_unseen": "unseen sources: a StyleGAN2 site against stock photographs",
-    "wild_generated": "wild: LoRA headshots against strangers' photographs",
-    "wild_swaps": "wild swaps: inswapper against strangers' photographs",
-}
-
+_STATISTICS = ("running_mean", "running_var")  # of batch normalisation: buffers, not parameters
 LEAST_AUC: Final = 0.9  # on test; below it, a model misleads more than a second opinion helps
 
 
@@ -54,29 +46,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model on the shelf.
+    """One model of the zoo.
 
     Attributes:
         card: its card.
-        facts: see `report.describe`.
-        plots: see `plots`.
+        facts: see `describe`.
+        plots: see `find_plots`.
         sources: of every set but val.
         missed: the sources of fakes of which it catches the smallest part, under one half.
         flagged: the sources of photographs of which it calls the largest part AI-generated.
-        dial: see `dial`.
+        operating_points: see `operating_points`.
+        problems: sentences on files that are damaged and were left out.
     """
 
     card: Card
-    facts: Mapping[str, Any]
+    facts: ModelResult
     plots: Mapping[str, Path]
     sources: tuple[Source, ...]
     missed: tuple[Source, ...]
     flagged: tuple[Source, ...]
-    dial: Mapping[str, Any] | None
+    operating_points: Mapping[str, Any] | None
+    problems: tuple[str, ...] = ()
 
 
-def entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
-    """All that there is to tell of one model.
+def make_entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
+    """All that is known of one model.
 
     Args:
         card: of the model.
@@ -84,19 +78,65 @@ def entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> Entry:
         least: sources of fewer faces are not called a failure: chance decides there.
         most: how many failures of a kind.
     """
-    every = sources(stored(card, folder))
+    problems = []
+    metrics = dict(card.metrics)
+    try:
+        metrics |= read_metrics(folder, card)
+    except CheckpointError as error:
+        problems.append(f"{_without(folder, error)} Only the gist of what was measured is shown.")
+    try:
+        read_reference(folder, card)
+    except CheckpointError as error:
+        problems.append(f"{_without(folder, error)} The model gives no out-of-distribution score.")
+    every = list_sources(metrics)
     large = sorted((s for s in every if s.n >= least), key=lambda s: s.value)
     missed = [s for s in large if s.kind == "fakes" and s.value < 0.5]
     flagged = [s for s in reversed(large) if s.kind == "photographs" and s.value > 0]
     return Entry(
         card=card,
-        facts=report.describe(card, folder),
-        plots=plots(card, folder),
+        facts=describe(card, folder),
+        plots=find_plots(card, folder),
         sources=every,
         missed=tuple(missed[:most]),
         flagged=tuple(flagged[:most]),
-        dial=dial(card),
+        operating_points=operating_points(card),
+        problems=tuple(problems),
     )
+
+
+def _without(folder: Path, error: CheckpointError) -> str:
+    """The sentence of an error, for visitors, to whom folders of this machine mean nothing."""
+    return str(error).replace(f"{folder.parent}{os.sep}", "")
+
+
+def describe(card: Card, folder: Path) -> ModelResult:
+    """What there is to know about one installed model without loading it.
+
+    Returns:
+        Plain values. `parameters` and `bytes` are None where the weights are missing or damaged,
+        and `auc`, the area under the ROC curve on the test set, is None where the card has none.
+    """
+    weights = folder / WEIGHTS
+    parameters = size = None
+    try:
+        size = weights.stat().st_size
+        with safe_open(weights, framework="numpy") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.offset_keys()}
+        parameters = sum(
+            math.prod(shape) for name, shape in shapes.items() if not name.endswith(_STATISTICS)
+        )
+    except (OSError, SafetensorError):
+        pass
+    return {
+        "name": card.name,
+        "title": card.title,
+        "backbone": card.backbone,
+        "input_size": card.preprocessing.size,
+        "parameters": parameters,
+        "bytes": size,
+        "auc": card.auc("test"),
+        "sha256": card.sha256,
+    }
 
 
 def title(card: Card) -> str:
@@ -117,26 +157,7 @@ def weak(card: Card) -> bool:
     return auc is not None and auc.get("low", auc["value"]) < LEAST_AUC
 
 
-def set_title(name: str, measured: Mapping[str, Any]) -> str:
-    """What a set of pictures is called where a line begins.
-
-    Args:
-        name: of the set.
-        measured: what was measured on it; it may bring a title of its own.
-    """
-    known = TITLES.get(name, "")
-    own = measured.get("title") or known[:1].upper() + known[1:]
-    return str(own or name.replace("_", " ").capitalize())
-
-
-def stored(card: Card, folder: Path) -> dict[str, Any]:
-    """All that was measured of a model: `metrics.json` beside its card, which holds the gist."""
-    with suppress(OSError, ValueError):
-        return {**card.metrics, **json.loads((folder / "metrics.json").read_text("utf-8"))}
-    return dict(card.metrics)
-
-
-def sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
+def list_sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
     """Results source by source, of every set but val, on which the thresholds were chosen."""
     return tuple(
         Source(
@@ -153,7 +174,7 @@ def sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
     )
 
 
-def plots(card: Card, folder: Path) -> dict[str, Path]:
+def find_plots(card: Card, folder: Path) -> dict[str, Path]:
     """What the plots of a model show, and where they lie: within its folder, or they are left out.
 
     Pages serve these files, and a card may come from anywhere.
@@ -163,7 +184,7 @@ def plots(card: Card, folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths if path.is_relative_to(folder) and path.is_file()}
 
 
-def dial(card: Card) -> dict[str, Any] | None:
+def operating_points(card: Card) -> dict[str, Any] | None:
     """What each threshold costs on val, where that was measured.
 
     Returns:

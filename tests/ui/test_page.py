@@ -21,7 +21,8 @@ import app
 from fakeface import analyse, cli, faces
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
-from fakeface.report import report
+from fakeface.report.record import to_dict
+from fakeface.report.text import percent
 from fakeface.types import CheckpointMissing, ImageError
 
 pytestmark = pytest.mark.ui
@@ -276,9 +277,7 @@ def test_page_api_command_line_and_package_agree(
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(models))
     name, detector = checkpoints.default(), faces.open_detector()
     data = PORTRAIT.read_bytes()
-    package = report.to_dict(
-        analyse.analyse(data, models=[checkpoints.load(name)], detector=detector)
-    )
+    package = to_dict(analyse.analyse(data, models=[checkpoints.load(name)], detector=detector))
     assert cli.main(["analyse", str(PORTRAIT), "--json"]) == 0
     command = json.loads(capsys.readouterr().out)
     client = Client(url, verbose=False, download_files=False)
@@ -295,7 +294,7 @@ def test_page_api_command_line_and_package_agree(
         page.get_by_role("button", name="Report (JSON)").click()
     taken = json.loads(Path(download.value.path()).read_text("utf-8"))
 
-    assert shown == report.percent(package["p_fake"])
+    assert shown == percent(package["p_fake"])
     package["file"] = PORTRAIT.name
     wanted, numbers = comparable(package, name)
     for other in (command, api, in_batch, kept, taken):

@@ -19,11 +19,11 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 import app
 from fakeface import scan
 from fakeface.images import fetch
-from fakeface.models import checkpoints
-from fakeface.models import zoo as shelf
-from fakeface.report import report
+from fakeface.models import checkpoints, zoo
+from fakeface.models.evaluation_sets import set_title
+from fakeface.report.record import to_dict
 from fakeface.types import Verdict
-from tests.test_html_report import CARDS, PICTURE, analysis
+from tests.test_html_report import PICTURE, analysis
 from tests.ui.serve import AT_REST, free_port
 from tests.ui.test_page import (
     BAD,
@@ -193,12 +193,10 @@ def test_the_page_says_that_a_verdict_flipped() -> None:
     (face,) = found.faces
     both = dataclasses.replace(face, heatmaps=face.heatmaps * 2)
     found = dataclasses.replace(found, faces=(both,))
-    checked = app.show(found, PICTURE, CARDS, 0.0, view="check")
+    checked = app.show(found, PICTURE, 0.0, view="check")
     assert "it flipped, so the verdict is “unsure”" in checked
     assert "This face is small." in checked
-    assert "It flipped when the picture was saved" in app.show(
-        found, PICTURE, CARDS, 0.0, view="compare"
-    )
+    assert "It flipped when the picture was saved" in app.show(found, PICTURE, 0.0, view="compare")
 
 
 # Compare --------------------------------------------------------------------------------------
@@ -287,7 +285,7 @@ def test_a_batch_is_judged_sorted_filtered_and_taken_along(
         assert row[4] == ("" if found["p_fake"] is None else f"{found['p_fake']:.4f}")
         assert row[5] == (found["verdict"] or "")
     assert [found["models"] for found in taken] == 5 * [[checkpoints.default()]]
-    assert taken[0].keys() == report.to_dict(analysis()).keys()
+    assert taken[0].keys() == to_dict(analysis()).keys()
 
 
 def test_a_batch_that_is_stopped_keeps_what_is_done(open_page: Open, uploads: Path) -> None:
@@ -337,12 +335,12 @@ def test_every_model_tells_how_it_did(
         )
         expect(shown).to_contain_text(card.sha256)
         for name, found in card.metrics.get("sets", {}).items():
-            row = shown.get_by_role("row").filter(has_text=shelf.set_title(name, found))
+            row = shown.get_by_role("row").filter(has_text=set_title(name, found))
             if "verdicts_on_fake" in found:
                 caught = 100 * found["verdicts_on_fake"][Verdict.FAKE]
                 expect(row.first).to_contain_text(f"{caught:.1f} %")
                 expect(row.first).to_contain_text(f"{found['auc']['value']:.3f}")
-        for failure in shelf.entry(card, models / card.name).missed:
+        for failure in zoo.make_entry(card, models / card.name).missed:
             expect(shown.locator(".failures")).to_contain_text(failure.source)
         for plot in shown.locator(".plots img").all():
             plot.scroll_into_view_if_needed()

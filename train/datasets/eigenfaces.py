@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.decomposition import PCA
-from tqdm import tqdm
 
 from fakeface.faces import open_detector
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_tensor
+from fakeface.progress import progress
 from train.datasets.faces import find_faces
 from train.datasets.sources import read_manifest, write_manifest
 
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     found = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     faces = [
         face_tensor(images.decode(r.read()), found[r.sha256], HOW)
-        for r in tqdm(records, desc="photographs")
+        for r in progress(records, desc="photographs")
         if r.sha256 in found
     ]
     args.out.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from fakeface.progress import progress
 from train.datasets.records import Record, SourceError, digests, without_copies
 
 log = logging.getLogger("train")
@@ -114,7 +113,7 @@ def download(cache: Path) -> Path:
 def unpack(archive: Path, folder: Path) -> None:
     """The pictures of the archive, less those that are there already at their full size."""
     with zipfile.ZipFile(archive) as packed:
-        for member in tqdm(packed.infolist(), desc="unpacking"):
+        for member in progress(packed.infolist(), desc="unpacking"):
             match = _MEMBER.fullmatch(member.filename)
             if match is None:
                 continue

@@ -6,12 +6,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from fakeface.progress import progress
 from fakeface.types import FakefaceError
 
 log = logging.getLogger("train")
@@ -106,14 +105,30 @@ def without_swaps(records: Sequence[Record]) -> list[Record]:
     return rest if any(record.label for record in rest) else list(records)
 
 
+def only(records: Iterable[Record], sources: Collection[str]) -> list[Record]:
+    """The records of these sources, to train on one pair of them alone.
+
+    Raises:
+        SourceError: a name is not that of any record's source.
+    """
+    records = list(records)
+    unknown = sorted(set(sources) - {record.source for record in records})
+    if unknown:
+        raise SourceError(f"There is no source {unknown[0]!r}; see the manifest's column source.")
+    return [record for record in records if record.source in sources]
+
+
 def share(group: str) -> float:
     """A number in [0, 1) that depends on the group alone: the same on every machine."""
     return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 16**8
 
 
 def fingerprint(records: Sequence[Record]) -> str:
-    """A short hash of what was trained on: the sorted sha256 and label of every file."""
-    lines = sorted(f"{record.sha256} {record.label}\n" for record in records)
+    """A short hash of data: of every file its sha256, label, split, family and group, sorted.
+
+    Those of releases up to 0.8.0 were of sha256 and label alone, and so were others.
+    """
+    lines = sorted(f"{r.sha256} {r.label} {r.split} {r.family} {r.group}\n" for r in records)
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
@@ -136,7 +151,7 @@ def digests(files: Sequence[Path], root: Path, cache: Path) -> dict[Path, str]:
         else:
             fresh.append((file, [stat.st_size, stat.st_mtime_ns]))
     try:
-        for file, stamp in tqdm(fresh, desc=f"sha256 of {root.name}", disable=not fresh):
+        for file, stamp in progress(fresh, desc=f"sha256 of {root.name}", disable=not fresh):
             found[file] = digest(file.read_bytes())
             known[file.relative_to(root).as_posix()] = [*stamp, found[file]]
     finally:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fakeface.models.zoo import TITLES
-from train.datasets.faces import only
-from train.datasets.records import without_swaps
-from train.datasets.sources import Record, SourceError
+from fakeface.models import evaluation_sets
+from train.datasets.records import Record, SourceError, only, without_swaps
 
+TITLES = {name: str(title) for name, title in evaluation_sets.TITLES.items()}
 SETS = tuple(TITLES)
 PAIR = ("ffhq_140k", "stylegan1_140k")  # the sources of 140k Real and Fake Faces
 

@@ -1,4 +1,4 @@
-"""Where labelled pictures come from: `python -m train.sources SPEC...` fetches and counts them.
+"""Where labelled pictures come from: `python -m train sources SPEC...` fetches and counts them.
 
 A SPEC is a CSV manifest, a folder (whose layout says what it is), or one of
 

@@ -24,8 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from tqdm import tqdm
-
+from fakeface.progress import progress
 from train.datasets import hub
 from train.datasets.records import Record, SourceError, digest, share, without_copies, write
 
@@ -122,7 +121,7 @@ def read(folder: Path | None, cache: Path, frames: int = FRAMES) -> list[Record]
             log.warning("WildDeepfake has %d shards in %s; here are %d", count, part, have)
     waiting = [shard for shard in shards if not _place(root, shard).is_dir()]
     done = len(shards) - len(waiting)
-    bar = tqdm(waiting, desc="shards", initial=done, total=len(shards), disable=not waiting)
+    bar = progress(waiting, desc="shards", initial=done, total=len(shards), disable=not waiting)
     for number, shard in enumerate(bar, start=done):
         kept = f"; {number} of {len(shards)} shards are done and stay so" if number else ""
         keep(shard, root, frames, so_far=kept)

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from fakeface.faces import open_detector
-from fakeface.models import checkpoints
-from fakeface.models import zoo as shelf
+from fakeface.models import checkpoints, zoo
 from fakeface.types import Consensus, Verdict
 from train.datasets.sets import SETS
 from train.datasets.sources import add_data_arguments, fingerprint, read_data
@@ -38,8 +37,8 @@ def together(parts: Sequence[Scored]) -> dict[str, Any]:
     """
     labels = parts[0].labels
     said = np.array([part.verdicts() for part in parts], object)
-    vote = np.array([Consensus.reached(list(column)).verdict for column in said.T], object)
-    mean = np.mean([part.logits / part.calibration.temperature for part in parts], axis=0)
+    vote = np.array([Consensus.reach(list(column)).verdict for column in said.T], object)
+    mean = np.mean([part.calibration.calibrate(part.logits) for part in parts], axis=0)
     groups = [record.group for record in parts[0].records]
     return {
         "n_real": int((labels == 0).sum()),
@@ -61,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
     root, detector = checkpoints.checkpoints_root(), open_detector(args.detector)
     records = read_data(args)
-    names = [card.name for card in stored(root).cards if not shelf.weak(card)]
+    names = [card.name for card in stored(root).cards if not zoo.weak(card)]
     models = [checkpoints.load(name, root=root) for name in names]
     asked = [Evaluation(model, records, detector, model.calibration) for model in models]
     sets = {}

@@ -26,6 +26,7 @@ from fakeface.faces import Detector, open_detector
 from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Card
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from fakeface.stability import COPIES, Copy, at_most, reencode, scaled, variants
@@ -91,7 +92,7 @@ class Scored:
     @property
     def p_fake(self) -> Array:
         """Calibrated, (N,)."""
-        return expit(self.logits / self.calibration.temperature)
+        return expit(self.calibration.calibrate(self.logits))
 
     def verdicts(self, logits: Array | None = None) -> Array:
         """The verdict on each picture by itself, (N,), or by other logits of the same pictures."""
@@ -253,10 +254,15 @@ def load_run(folder: Path, device: str | None = None) -> Model:
     weights = (folder / "best.safetensors").read_bytes()
     network = build(backbone.name)
     network.load_state_dict(safetensors.torch.load(weights))
-    how = Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std)
-    digest = hashlib.sha256(weights).hexdigest()
-    uncut = Calibration(1.0, 0.0, 1.0)
-    return Model(folder.name, network, backbone.name, how, uncut, device, sha256=digest)
+    card = Card(
+        name=folder.name,
+        title=folder.name,
+        backbone=backbone.name,
+        preprocessing=Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std),
+        calibration=Calibration(1.0, 0.0, 1.0),
+        sha256=hashlib.sha256(weights).hexdigest(),
+    )
+    return Model(card, network, device)
 
 
 class Evaluation:
@@ -380,7 +386,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.run:
         evaluation = Evaluation(load_run(args.run), records, detector, None)
     else:
-        model, card = checkpoints.load(args.name), checkpoints.read_card(root / args.name)
+        model = checkpoints.load(args.name)
+        card = model.card
         evaluation = Evaluation(model, records, detector, model.calibration)
     measured, scored = evaluate(
         evaluation, args.sets, reencode=args.reencode, stability=args.stability
@@ -405,6 +412,7 @@ def main(argv: list[str] | None = None) -> None:
     known = read_json(path)
     if detector.name == "haar":
         write_json(path, {**known, "haar": results})
+        checkpoints.write_card(folder, card)  # which names the checksum of metrics.json
         return
     names = plots.draw(scored, folder / "plots", card.title)
     results["plots"] = [f"plots/{name}" for name in names]

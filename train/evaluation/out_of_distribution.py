@@ -16,7 +16,7 @@ from tqdm import tqdm
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
-from fakeface.quality import Reference
+from fakeface.models.out_of_distribution import Reference
 from fakeface.types import FloatArray
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
 from train.datasets.sources import Record, read_manifest

@@ -16,7 +16,7 @@ import numpy as np
 
 from fakeface import __version__
 from fakeface.models import checkpoints
-from fakeface.models.checkpoints import Card
+from fakeface.models.card import Card
 from fakeface.types import RULE, Verdict
 from train.datasets.sets import TITLES
 from train.evaluation.store import read_json, write_json

@@ -1,6 +1,6 @@
 """A teacher: what a network without pretrained weights learns from one that has them.
 
-Beside the labels, the student is to give the teacher's logits (Hinton et al., "Distilling the
+Beside the labels, the student learns to give the teacher's logits (Hinton et al., "Distilling the
 Knowledge in a Neural Network", 2015) and, through a linear map a stage, its feature maps (Romero et
 al., "FitNets: Hints for Thin Deep Nets", ICLR 2015): thousands of targets a picture, and not one.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
 
-from fakeface.models.backbones import Backbone
+from fakeface.models.backbones import Backbone, feature_map
 
 
 class Teacher(nn.Module):
@@ -23,7 +23,7 @@ class Teacher(nn.Module):
         network: on the student's device.
         backbone: the teacher's.
         student: the network to teach; its feature maps are read by hooks.
-        student_backbone: the student's; its mean and std must be those of the teacher.
+        student_backbone: the student's.
         size: side of the teacher's input, in pixels.
     """
 
@@ -37,11 +37,20 @@ class Teacher(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
-        if (backbone.mean, backbone.std) != (student_backbone.mean, student_backbone.std):
-            raise ValueError("teacher and student must be fed the same tensor")
         self._network = [network.eval().requires_grad_(False)]  # a list, so that it is not saved
         self._theirs, self._own = watch(network, backbone), watch(student, student_backbone)
         device = next(student.parameters()).device
+        # The student's tensor, normalised as the teacher learnt it.
+        mean, std, own_mean, own_std = (
+            torch.tensor(values, device=device)[:, None, None]
+            for values in (
+                backbone.mean,
+                backbone.std,
+                student_backbone.mean,
+                student_backbone.std,
+            )
+        )
+        self._scale, self._shift = own_std / std, (own_mean - mean) / std
         probe = torch.zeros(1, 3, 64, 64, device=device)
         mode = student.training
         with torch.no_grad():
@@ -53,16 +62,21 @@ class Teacher(nn.Module):
             for own, their in zip(self._own.values(), self._theirs.values())
         )
 
+    @property
+    def network(self) -> nn.Module:
+        """The teacher itself."""
+        return self._network[0]
+
     def forward(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """How far the student is from the teacher, on the batch that it was just given.
 
         Args:
-            x: the teacher's input, (N, 3, size, size), of which the student was given a smaller
-                copy; see `shrink`.
+            x: faces at the teacher's size, (N, 3, size, size), normalised for the student, which
+                was given a smaller copy; see `shrink`.
             logits: what the student said, (N,).
         """
         with torch.no_grad():
-            target = self._network[0](x).float().flatten().sigmoid()
+            target = self.network(x * self._scale + self._shift).float().flatten().sigmoid()
         loss = binary_cross_entropy_with_logits(logits, target)
         for convert, own, their in zip(self.maps, self._own.values(), self._theirs.values()):
             wanted = their.float()
@@ -86,13 +100,13 @@ def shrink(x: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def watch(network: nn.Module, backbone: Backbone) -> dict[str, torch.Tensor]:
-    """The last output of each stage but the first, by name, renewed at every forward pass."""
+    """The last map of each stage but the first, by name, renewed at every forward pass."""
     seen: dict[str, torch.Tensor] = {}
     names = [stage[-1] for stage in backbone.stages[1:-1]] + [backbone.cam_layer]
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            seen[name] = output
+            seen[name] = feature_map(output, backbone.prefix_tokens)
 
         return hook
 

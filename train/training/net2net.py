@@ -1,4 +1,4 @@
-"""A ResNet-50 that starts where a ResNet-18 stopped: `python -m train.widen RUN --data SOURCE`.
+"""A ResNet-50 that starts where a ResNet-18 stopped: `python -m train net2net RUN --data SOURCE`.
 
 There may be no pretrained ResNet-50 at hand. Chen et al., "Net2Net: Accelerating Learning via
 Knowledge Transfer" (ICLR 2016) grow a network without changing its function; here every 3x3

@@ -5,12 +5,14 @@ Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification"
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
-from fakeface.models.backbones import Backbone
+from fakeface.models.backbones import Backbone, parts
 
 
 def open_stages(model: nn.Module, backbone: Backbone, stages: int) -> None:
@@ -22,27 +24,56 @@ def open_stages(model: nn.Module, backbone: Backbone, stages: int) -> None:
     model.requires_grad_(False)
     model.eval()
     opened = backbone.stages[len(backbone.stages) - stages :]
-    for name in (backbone.head, *(name for stage in opened for name in stage)):
-        model.get_submodule(name).requires_grad_(True).train()
+    for part in parts(model, (backbone.head, *(name for stage in opened for name in stage))):
+        part.requires_grad_(True)
+        if isinstance(part, nn.Module):
+            part.train()
 
 
 def parameter_groups(
     model: nn.Module, backbone: Backbone, lr: float, depth_decay: float, weight_decay: float
-) -> Iterator[dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Optimiser groups of the open parameters: the learning rate falls by `depth_decay` a stage.
 
-    Biases and norm layers are not decayed.
+    Biases, norm layers, and what timm says of the network (class token, positions) do not decay.
     """
-    depths = ((backbone.head,), *reversed(backbone.stages))
-    for depth, names in enumerate(depths):
-        decayed: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = []
-        for name in names:
-            for parameter in model.get_submodule(name).parameters():
-                if parameter.requires_grad:
-                    (plain if parameter.ndim <= 1 else decayed).append(parameter)
-        rate = lr * depth_decay**depth
-        if decayed:
-            yield {"params": decayed, "lr": rate, "weight_decay": weight_decay}
-        if plain:
-            yield {"params": plain, "lr": rate, "weight_decay": 0.0}
+    keeps = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
+    groups = param_groups_layer_decay(
+        _Staged(model, backbone),
+        weight_decay,
+        no_weight_decay_list=keeps,
+        layer_decay=depth_decay,
+    )
+    return [
+        {
+            "params": group["params"],
+            "lr": lr * group["lr_scale"],
+            "weight_decay": group["weight_decay"],
+        }
+        for group in groups
+    ]
+
+
+class _Staged:
+    """A network as timm's parameter groups see it, with our stages for its layers."""
+
+    def __init__(self, model: nn.Module, backbone: Backbone) -> None:
+        self.model, self.stages = model, (*backbone.stages, (backbone.head,))
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters()
+
+    def group_matcher(self, coarse: bool) -> Callable[[str], int]:
+        """The number of the stage that a parameter belongs to."""
+        return lambda name: next(
+            number
+            for number, stage in enumerate(self.stages)
+            if any(name == part or name.startswith(f"{part}.") for part in stage)
+        )
+
+
+def learning_rate_factor(progress: float) -> float:
+    """The learning rate as a share of its peak: a short warm-up, then a cosine down to 2 %."""
+    if progress < 0.05:
+        return 0.1 + 0.9 * progress / 0.05
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))

@@ -1,9 +1,9 @@
-"""The mean of the weights of runs: `python -m train.average RUN RUN ... --data SPEC --out RUN`.
+"""The mean of the weights of runs: `python -m train soup RUN RUN ... --data SPEC --out RUN`.
 
 Of runs of which one went on from the other, the mean often holds better than either on pictures
 unlike those trained on (Wortsman et al., "Robust Fine-Tuning of Zero-Shot Models", CVPR 2022, and
 "Model Soups", ICML 2022). It costs no training, and nothing at inference. Whether it does so is
-measured on val, as each epoch of a run is.
+measured on val, as each epoch of a run is, and logged.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from fakeface.faces import open_detector
 from fakeface.types import CheckpointMismatch
 from train.datasets.faces import find_faces
 from train.datasets.sources import add_data_arguments, read_data, short
-from train.training.finetune import Run
-from train.training.recipes import Recipe
+from train.training.loop import BEST, Run
+from train.training.recipes import Recipe, complete
 
 # What of a recipe decides how a network is judged.
 _JUDGED = ("backbone", "size", "margin", "batch", "blend_share")
 
 
-def average(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def mix_weights(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The mean of each floating-point tensor; of the others, the last one's.
 
     Raises:
@@ -60,29 +60,30 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    weights = [safetensors.torch.load_file(run / "best.safetensors") for run in args.runs]
+    weights = [safetensors.torch.load_file(run / BEST) for run in args.runs]
     told = [json.loads((run / "run.json").read_text()) for run in args.runs]
     seen = {(t["recipe"]["backbone"], t["recipe"]["size"], t["recipe"]["margin"]) for t in told}
     if len(seen) > 1:
         parser.error("these runs look at faces in different ways; average runs of one kind")
-    mean = average(weights)
+    mean = mix_weights(weights)
     records = [record for record in read_data(args) if record.split == "val"]
     args.out.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(mean, args.out / "best.safetensors")
+    safetensors.torch.save_file(mean, args.out / BEST)
     names = " ".join(str(run) for run in args.runs)
     data = " ".join(short(spec) for spec in args.data)
-    command = f"python -m train.average {names} --data {data} --out {args.out}"
+    command = f"python -m train soup {names} --data {data} --out {args.out}"
     about = {**told[-1], "command": command, "after": told[-1]}
     (args.out / "run.json").write_text(json.dumps(about, indent=2))
     shutil.copyfile(args.runs[-1] / "log.csv", args.out / "log.csv")
 
     detector = open_detector(args.detector)
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
-    recipe = Recipe(phases=(), **{name: about["recipe"][name] for name in _JUDGED})
+    written = complete(about["recipe"])
+    recipe = Recipe(phases=(), **{name: written[name] for name in _JUDGED})
     run = Run(recipe, records, faces, args.out, 2, Accelerator(), math.inf)
-    run.average.load_state_dict(mean)
+    run.average.module.load_state_dict(mean)
     run.judge("mean of the weights", math.nan, 0.0, time.monotonic())
-    run.close()
+    run.journal.close()
 
 
 if __name__ == "__main__":

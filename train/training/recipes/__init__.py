@@ -1,14 +1,31 @@
-"""One small file an experiment, each holding a `RECIPE`."""
+"""The recipes: one small file a model.
+
+A file holds a `RECIPE`, or, where a model was made by several runs of which each starts from the
+one before, `RUNS`: their names and recipes in order.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from fakeface.types import FakefaceError
 from train.augment.degrade import Augmentation
+
+# Fields under older names, and those that are gone with what they were when nothing was asked.
+_RENAMED = {"local": "patch_loss"}
+_GONE = {"resample_share": 0.0, "window": 0}
+
+
+class UnknownRecipe(FakefaceError):
+    """There is no recipe of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +50,8 @@ class Recipe:
     """Everything that decides what a training run does, apart from the data.
 
     Attributes:
-        backbone: a key of `fakeface.backbones.BACKBONES`.
-        size, margin: of the network's input; see `fakeface.preprocess`.
+        backbone: a key of `fakeface.models.backbones.BACKBONES`.
+        size, margin: of the network's input; see `fakeface.models.preprocess`.
         samples: draws an epoch.
         head_samples: draws whose frozen features the head is fitted to in the first phase.
         phases: after the head.
@@ -46,16 +63,15 @@ class Recipe:
         smoothing: labels become this and one minus this.
         ema: decay a step of the averaged weights, which are what is kept.
         swap_share: share of face swaps among the fakes drawn.
-        blend_share: share of self-blended photographs among the fakes; see `train.blend`.
-        resample_share: share of resampled photographs among the fakes; see `train.resample`.
+        blend_share: share of self-blended photographs among the fakes; see `train.augment.blend`.
         by_family: draw all families of a class equally often, and not sources by their size.
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
-        window: side of the random part of the input that a step sees, a multiple of 32; 0 for all
-            of it. See `train.places.window`; not with a teacher, who looks at the whole.
-        local: weight of the loss at each place of the last map; see `train.places`.
-        teaching: share of the loss that a teacher sets, where the run has one; see `train.distil`.
+        patch_loss: weight of the loss at each place of the last map; 0 for none. See
+            `train.training.patch_loss`.
+        teaching: share of the loss that a teacher sets, where the run has one; see
+            `train.training.distil`.
         seed: of everything.
     """
 
@@ -74,20 +90,66 @@ class Recipe:
     ema: float = 0.995
     swap_share: float = 0.15
     blend_share: float = 0.0
-    resample_share: float = 0.0
     by_family: bool = False
     mixup: float = 0.0
     patience: int = 5
-    window: int = 0
-    local: float = 0.0
+    patch_loss: float = 0.0
     teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-def complete(written: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as it was once written down, with every field that came later at its default."""
-    return {**dataclasses.asdict(Recipe(backbone="", phases=())), **written}
+def load_recipe(name: str) -> Recipe:
+    """The recipe of a run, by its name or by the path of a file that holds a RECIPE.
+
+    Raises:
+        UnknownRecipe: says which there are.
+    """
+    path = Path(name)
+    if path.suffix == ".py" and path.is_file():
+        found = _runs(_import_file(path))
+        return next(iter(found.values()))
+    known = runs()
+    if name not in known:
+        raise UnknownRecipe(
+            f"There is no recipe {name}; give a file, or one of {', '.join(known)}."
+        )
+    return known[name]
+
+
+def runs() -> dict[str, Recipe]:
+    """Every recipe of this folder, by the name of its run."""
+    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    return {
+        name: recipe
+        for file in files
+        for name, recipe in _runs(importlib.import_module(f"{__name__}.{file.stem}")).items()
+    }
+
+
+def _runs(module: ModuleType) -> Mapping[str, Recipe]:
+    several: Mapping[str, Recipe] | None = getattr(module, "RUNS", None)
+    return several or {module.__name__.rpartition(".")[2]: module.RECIPE}
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UnknownRecipe(f"{path} is no Python file; give one that holds a RECIPE.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def complete(written: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as it was once written down, as it would be written today.
+
+    Fields that came later are at their defaults, renamed ones have their new names, and those that
+    are gone are left out unless something was asked of them.
+    """
+    now = {_RENAMED.get(key, key): value for key, value in written.items()}
+    now = {key: value for key, value in now.items() if key not in _GONE or value != _GONE[key]}
+    return {**dataclasses.asdict(Recipe(backbone="", phases=())), **now}
 
 
 def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -104,6 +166,7 @@ def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         nested = name.startswith("augmentation.")
         owner = recipe.augmentation if nested else recipe
         own = name.removeprefix("augmentation.")
+        own = own if nested else _RENAMED.get(own, own)
         try:
             value, before = json.loads(text), getattr(owner, own)
         except (json.JSONDecodeError, AttributeError):

@@ -1,12 +1,59 @@
-"""The light model on the pool, at a size that two CPU cores train in an hour."""
+"""The light model (MobileNetV2) that 0.5.0 to 0.8.0 ship: six runs, each from the one before.
+
+The first starts from ImageNet weights (`--init pretrained`), each other one from the best weights
+of the run before it (`--init runs/BEFORE/best.safetensors`). What is shipped is the mean of the
+weights of the last two: `python -m train soup runs/..._placed_longer runs/..._placed_longest`.
+"""
+
+import dataclasses
 
 from train.training.recipes import Phase, Recipe
 
-RECIPE = Recipe(
-    backbone="mobilenetv2_100",
-    size=192,
-    phases=(
-        Phase("last stage", stages=1, epochs=2, lr=1e-3),
-        Phase("all layers", stages=5, epochs=13, lr=1e-3),
-    ),
+_AT_224 = Recipe(backbone="mobilenetv2_100", size=224, phases=())
+_WITH_BLENDS = dataclasses.replace(
+    _AT_224, samples=6000, ema=0.998, blend_share=0.25, patch_loss=0.5
 )
+
+RUNS = {
+    # At a size that two CPU cores train in an hour.
+    "pool_mobilenetv2_100": dataclasses.replace(
+        _AT_224,
+        size=192,
+        phases=(
+            Phase("last stage", stages=1, epochs=2, lr=1e-3),
+            Phase("all layers", stages=5, epochs=13, lr=1e-3),
+        ),
+    ),
+    # At the final size.
+    "pool_mobilenetv2_100_larger": dataclasses.replace(
+        _AT_224, samples=7000, phases=(Phase("all layers", stages=5, epochs=3, lr=3e-4),), seed=1
+    ),
+    # At a lower rate.
+    "pool_mobilenetv2_100_settled": dataclasses.replace(
+        _AT_224,
+        samples=6000,
+        phases=(Phase("all layers", stages=5, epochs=5, lr=2e-4),),
+        ema=0.998,
+        seed=3,
+    ),
+    # Self-blended faces among the fakes, and the patch loss.
+    "pool_mobilenetv2_100_placed": dataclasses.replace(
+        _WITH_BLENDS,
+        phases=(Phase("all layers", stages=5, epochs=11, lr=4e-4),),
+        patience=11,
+        seed=4,
+    ),
+    "pool_mobilenetv2_100_placed_longer": dataclasses.replace(
+        _WITH_BLENDS,
+        phases=(Phase("all layers", stages=5, epochs=9, lr=2.5e-4),),
+        patience=9,
+        seed=5,
+    ),
+    "pool_mobilenetv2_100_placed_longest": dataclasses.replace(
+        _WITH_BLENDS,
+        samples=8000,
+        phases=(Phase("all layers", stages=5, epochs=6, lr=2.5e-4),),
+        patience=6,
+        seed=7,
+    ),
+}

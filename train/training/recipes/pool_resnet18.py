@@ -1,13 +1,37 @@
-"""ResNet-18 on the pool, at a size that two CPU cores train in a quarter of an hour."""
+"""The ResNet-18 that 0.6.0 to 0.8.0 ship: three runs, each from the one before.
+
+The first starts from ImageNet weights, which at the time were at hand up to the third stage alone;
+each other one from the best weights of the run before it (`--init runs/BEFORE/best.safetensors`).
+"""
 
 from train.training.recipes import Phase, Recipe
 
-RECIPE = Recipe(
-    backbone="resnet18",
-    size=160,
-    phases=(
-        Phase("last stage", stages=1, epochs=1, lr=6e-4),
-        Phase("all layers", stages=5, epochs=5, lr=6e-4),
+RUNS = {
+    # At a size that two CPU cores train in a quarter of an hour.
+    "pool_resnet18": Recipe(
+        backbone="resnet18",
+        size=160,
+        phases=(
+            Phase("last stage", stages=1, epochs=1, lr=6e-4),
+            Phase("all layers", stages=5, epochs=5, lr=6e-4),
+        ),
+        blend_share=0.12,
     ),
-    blend_share=0.12,
-)
+    # --teacher runs/pool_mobilenetv2_100_larger
+    "pool_resnet18_taught": Recipe(
+        backbone="resnet18",
+        size=192,
+        phases=(Phase("all layers", stages=5, epochs=5, lr=6e-4),),
+        seed=1,
+    ),
+    # Self-blended faces and the patch loss; --teacher runs/pool_mobilenetv2_100_placed_longer
+    "pool_resnet18_placed": Recipe(
+        backbone="resnet18",
+        size=192,
+        phases=(Phase("all layers", stages=5, epochs=4, lr=4e-4),),
+        ema=0.998,
+        blend_share=0.25,
+        patch_loss=0.5,
+        seed=6,
+    ),
+}

@@ -1,0 +1,92 @@
+"""Analysis -> text for people, and the words that all reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from fakeface.types import Analysis, Consensus, FaceReport, Heatmap, Score, Status, Verdict
+
+NOTE: Final = (
+    "A score is evidence, not proof: models err, above all on generators and edits they have "
+    "never seen, so do not accuse anybody on a score alone."
+)
+
+
+def to_text(analysis: Analysis) -> str:
+    """A few lines for people; `NOTE` is left to whoever prints the last of them."""
+    return "\n".join(_lines(analysis))
+
+
+def _lines(analysis: Analysis) -> Iterator[str]:
+    name, count = escape(analysis.file), len(analysis.faces)
+    if analysis.status is Status.UNREADABLE:
+        yield f"{name}: unreadable. {escape(analysis.error or '')}".rstrip()
+        return
+    if analysis.status is Status.NO_FACE:
+        yield f"{name}: no face found, so there is nothing to judge."
+    else:
+        yield f"{name}: {count} face{'s' if count > 1 else ''}"
+    width = max((len(model) for model in analysis.models), default=0)
+    for number, report in enumerate(analysis.faces, 1):
+        yield from _face_lines(number, report, width)
+    for finding in analysis.provenance:
+        yield f"  in the file: {escape(finding.title)} ({finding.trust}): {escape(finding.detail)}"
+
+
+def _face_lines(number: int, report: FaceReport, width: int) -> Iterator[str]:
+    """The lines of one face, with the names of models in a column of that width."""
+    box = report.face.box
+    yield f"  face {number}, {box.w} x {box.h} pixels at x {box.x}, y {box.y}"
+    for score in report.scores:
+        p = percent(score.p_fake)
+        yield f"    {score.model:{width}}  {p:>5} likely AI-generated: {score.verdict.value}"
+        heatmaps = [heatmap for heatmap in report.heatmaps if heatmap.model == score.model]
+        for line in (describe_flip(score), *map(describe_faithfulness, heatmaps)):
+            if line:
+                yield f"    {'':{width}}  {line}"
+    if len(report.scores) > 1:
+        yield f"    {describe_consensus(report.consensus)}"
+    for warning in report.quality.warnings if report.quality else ():
+        yield f"    {warning}"
+
+
+def describe_flip(score: Score) -> str:
+    """The sentence on a verdict that flipped in a copy; empty where it did not."""
+    if score.stable or not score.alone:
+        return ""
+    flips = [v.name for v in score.variants if v.verdict not in (score.alone, Verdict.UNSURE)]
+    return (
+        f"The picture as it came reads as {score.alone.value}, but a copy of it "
+        f"({'; '.join(flips)}) reads as the opposite, so the verdict is unsure."
+    )
+
+
+def describe_faithfulness(heatmap: Heatmap) -> str:
+    """The sentence on how far a heatmap can be trusted; empty where that was not measured."""
+    if heatmap.faithfulness is None or heatmap.random is None:
+        return ""
+    return (
+        f"How well the heatmap marks what decides (ROAD): {heatmap.faithfulness:+.2f}, against "
+        f"{heatmap.random:+.2f} for a random map; higher is better."
+    )
+
+
+def describe_consensus(consensus: Consensus) -> str:
+    """The sentence on what several models say together."""
+    return (
+        f"All models together: {consensus.verdict.value} ({consensus.agreeing} of {consensus.of}). "
+        f"{consensus.rule}"
+    )
+
+
+def percent(p: float) -> str:
+    """A probability for people, who should not be told 0 or 100 %."""
+    if p < 0.01:
+        return "<1 %"
+    return ">99 %" if p > 0.99 else f"{p:.0%}".replace("%", " %")
+
+
+def escape(name: str) -> str:
+    """Text for a terminal: control characters and undecodable bytes in file names are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
