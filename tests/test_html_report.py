@@ -8,6 +8,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fakeface.evidence import provenance
 from fakeface.images import decoder as images
@@ -137,10 +138,9 @@ def test_what_comes_from_the_file_is_escaped():
 
 
 def test_what_stands_in_the_metadata_of_a_real_file_is_escaped():
-    exif = Image.Exif()
-    exif[0x010F] = f"Canon {EVIL}"  # Make
-    out = BytesIO()
-    Image.fromarray(PIXELS).save(out, "JPEG", exif=exif)
+    info, out = PngInfo(), BytesIO()
+    info.add_text("parameters", f"{EVIL}\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    Image.fromarray(PIXELS).save(out, "PNG", pnginfo=info)
     findings = provenance.find(out.getvalue())
     assert any("script" in finding.detail for finding in findings)
     page = Reader(html_report.to_html(analysis(findings=findings), PICTURE))

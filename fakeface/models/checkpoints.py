@@ -308,14 +308,19 @@ def _write(folder: Path, card: Card, contents: Mapping[str, bytes | None]) -> Ca
     last = [name for name in (WEIGHTS,) if name in contents]
     others = [name for name in contents if name not in last]
     changes = {**contents, "card.json": card.to_json().encode()}
-    for name, data in changes.items():
-        if data is not None:
-            write_through(folder / f"{name}.part", data)
+    parts = {name: folder / f"{name}.part" for name, data in changes.items() if data is not None}
+    try:
+        for name, part in parts.items():
+            write_through(part, changes[name] or b"")
+    except OSError:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+        raise
     for name in [*others, "card.json", *last]:
-        if changes[name] is None:
-            (folder / name).unlink(missing_ok=True)
+        if name in parts:
+            parts[name].replace(folder / name)
         else:
-            (folder / f"{name}.part").replace(folder / name)
+            (folder / name).unlink(missing_ok=True)
     return card
 
 
