@@ -113,7 +113,7 @@ def analyse(
         raise ValueError("analyse needs at least one model")
     if not isinstance(picture, Picture):
         picture = images.read_picture(picture, file)
-    found = detector.detect(picture.rgb)
+    picture, found, looked = _look(picture, detector)
     wanted = explain or faithful
     faces = _judge(picture, found, models, wanted, faithful, stability) if found else ()
     height, width = picture.rgb.shape[:2]
@@ -129,7 +129,28 @@ def analyse(
         provenance=find(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
+        frames=picture.frames,
+        frames_looked_at=looked,
+        notes=picture.notes,
     )
+
+
+def _look(picture: Picture, detector: Detector) -> tuple[Picture, Sequence[Face], tuple[int, ...]]:
+    """Look for faces, in a moving picture until a frame has one.
+
+    Returns:
+        The frame with the faces, else the first; the faces; and which frames were looked at.
+    """
+    found = detector.detect(picture.rgb)
+    looked = picture.looked
+    if found or picture.frames == 1:
+        return picture, found, looked
+    for later in images.later_frames(picture):
+        looked = later.looked
+        found = detector.detect(later.rgb)
+        if found:
+            return later, found, looked
+    return picture, found, looked
 
 
 def analyse_file(

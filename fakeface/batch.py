@@ -43,13 +43,14 @@ class Item:
 
 
 @contextmanager
-def open_items(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
+def open_items(files: Iterable[tuple[Path | ImageError, str]]) -> Iterator[list[Item]]:
     """The items of a batch, which can be read until the block ends.
 
     Args:
         files: paths, and the names to report. A ZIP archive, known by its first bytes, stands for
             the files in it; folders and hidden files in it are left out. A path where there is no
-            file any more is an item all the same.
+            file any more is an item all the same, and so is an error in the place of a path: to
+            read that item raises it.
 
     Yields:
         At most `MAX_FILES` items and, where there were more, one that says so.
@@ -63,7 +64,9 @@ def open_items(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
         yield items
 
 
-def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
+def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
+    if isinstance(path, ImageError):
+        return [_refused(name, path)]
     try:
         if not _is_archive(path):
             return [Item(name, lambda: _read_file(path))]

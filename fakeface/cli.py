@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fakeface import __version__
+from fakeface.secrets import redact, redact_errors
 
 if TYPE_CHECKING:
     from fakeface.contract import ModelResult
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except _UsageError as error:
-        print("fakeface:", *str(error).split(), file=sys.stderr)
+        print("fakeface:", *redact(str(error)).split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("fakeface: interrupted; a scan, started again, continues its table.", file=sys.stderr)
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """Run the command of this process, and end it."""
+    redact_errors()
     sys.exit(main())
 
 

@@ -127,6 +127,9 @@ class AnalysisResult(TypedDict):
     judges: dict[str, JudgeResult]
     faces: list[FaceResult]
     provenance: list[FindingResult]
+    frames: Annotated[int, Field(ge=1)] | None
+    frames_looked_at: list[Count]
+    notes: list[str]
     note: str
     version: str
     date: str | None

@@ -24,15 +24,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(part, data)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     _keep_name(path.parent)
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Write a file and force its bytes to the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _keep_name(folder: Path) -> None:

@@ -35,6 +35,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import deprecated
 
 RULE = (
     "Models that are unsure abstain; the verdict is a side only if more than half of all models "
@@ -210,6 +211,8 @@ class Score:
         alone: the verdict of the picture as it came; None without the check.
         seconds: what the model took for all faces of the picture and all their variants, from
             crop to logit, waiting for other users of it included; heatmaps are not counted.
+        by_chance: the face looks generated, but among the faces of its picture chance explains
+            that, so that its verdict is unsure; see `fakeface.crowd`.
     """
 
     model: str
@@ -219,11 +222,12 @@ class Score:
     variants: tuple[Variant, ...] = ()
     alone: Verdict | None = None
     seconds: float = 0.0
+    by_chance: bool = False
 
     @property
     def stable(self) -> bool:
         """False where the verdict flipped in a variant, and so became unsure."""
-        return self.alone in (None, self.verdict)
+        return self.by_chance or self.alone in (None, self.verdict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -326,6 +330,12 @@ class Consensus:
             verdict = Verdict.UNSURE
         return cls(verdict, said.count(verdict), len(said))
 
+    @classmethod
+    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.10.0.")
+    def reached(cls, said: Sequence[Verdict]) -> Self:
+        """The name of `reach` in 0.8.0."""
+        return cls.reach(said)
+
 
 @dataclass(frozen=True, slots=True)
 class FaceReport:
@@ -340,6 +350,26 @@ class FaceReport:
     def consensus(self) -> Consensus:
         """What the models say together; see `Consensus.rule`."""
         return Consensus.reach([score.verdict for score in self.scores])
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What one model says of a picture of several faces; see `fakeface.crowd`.
+
+    Attributes:
+        model: its name.
+        faces: how many it judged, at least 2.
+        generated: how many of them look generated, each seen for itself.
+        expected: how many of as many faces of photographs would, by chance.
+        p_fake: of the picture: the score at which a picture of one face would be as rare among
+            photographs. It does not grow with the number of faces.
+    """
+
+    model: str
+    faces: int
+    generated: int
+    expected: float
+    p_fake: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +410,9 @@ class Analysis:
         provenance: what the file itself says of its origin; it changes no score.
         judges: one for each of `models`.
         date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
+        frames: how many pictures the file shows one after the other, or on pages.
+        frames_looked_at: which of them were looked at, counted from 0, until one had a face.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     file: str
@@ -394,6 +427,14 @@ class Analysis:
     provenance: tuple[Finding, ...] = ()
     judges: tuple[Judge, ...] = ()
     date: str = ""
+    frames: int = 1
+    frames_looked_at: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> int:
+        """The frame that boxes and pixels of this analysis belong to, counted from 0."""
+        return self.frames_looked_at[-1] if self.faces else 0
 
     def worst(self, model: str) -> Score | None:
         """The score of the most suspicious face by this model, or None without a face.

@@ -25,7 +25,18 @@ from fakeface.models.preprocess import Preprocessing
 from fakeface.report.record import to_dict
 from fakeface.scan import rows
 from fakeface.stability import COPIES
-from fakeface.types import RGB, RULE, Analysis, Box, Face, FaceReport, Score, Status, Verdict
+from fakeface.types import (
+    RGB,
+    RULE,
+    Analysis,
+    Box,
+    Consensus,
+    Face,
+    FaceReport,
+    Score,
+    Status,
+    Verdict,
+)
 from tests.conftest import card, random_network
 
 HOW = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -178,6 +189,11 @@ def test_consensus(said, wanted, agreeing):
     assert (found.verdict, found.agreeing) == (Verdict[wanted], agreeing)
     assert found.of == len(said.split())
     assert found.rule == RULE
+
+
+def test_the_old_name_of_the_consensus_is_accepted_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="Consensus.reach,"):
+        assert Consensus.reached([Verdict.FAKE]) == Consensus.reach([Verdict.FAKE])
 
 
 def test_the_consensus_is_of_the_verdicts_that_survived():

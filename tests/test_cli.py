@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -369,6 +370,28 @@ def test_models_where_weights_or_all_are_missing(
     assert "missing" in run.refuse("analyse", "x.jpg", "--model", "best")
     (tmp_path / "best/model.safetensors").write_bytes(b"damaged")
     assert "checksum" in run.refuse("analyse", "x.jpg", "--model", "best")
+
+
+def test_a_damaged_model_does_not_disable_the_others(
+    run: Run, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portrait: Path
+) -> None:
+    root = tmp_path / "models"
+    shutil.copytree(installed, root)
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
+    card = root / "other" / "card.json"
+    card.write_text(card.read_text().replace('"temperature": 1.0', '"temperature": 0.0'))
+    outcome = run("models", "--json")
+    assert [model["name"] for model in outcome.json] == ["best"]
+    assert outcome.status == 0
+    assert "other/card.json is damaged (field calibration.temperature" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    (found,) = run("analyse", str(portrait), "--json", "--detector", "haar").json
+    assert found["models"] == ["best"]
+    assert "calibration.temperature" in run.refuse("analyse", "x.jpg", "--model", "other")
+    (root / "best" / "reference.safetensors").write_bytes(b"damaged")
+    (root / "best" / "metrics.json").write_text("damaged")
+    (found,) = run("analyse", str(portrait), "--json", "--detector", "haar").json
+    assert found["status"] == "ok" and found["faces"][0]["quality"]["familiarity"] is None
 
 
 @pytest.mark.parametrize(

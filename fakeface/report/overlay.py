@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fakeface.images.decoder import at_frame
 from fakeface.types import RGB, Analysis, Box, FaceReport, Heatmap, Picture, Score, Verdict
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; black text reads on all.
@@ -40,7 +41,9 @@ def overlay(
     Raises:
         ValueError: `model` is none of the analysis.
     """
-    out: RGB = (picture.rgb if isinstance(picture, Picture) else picture).copy(order="C")
+    if isinstance(picture, Picture):
+        picture = at_frame(picture, analysis.frame).rgb
+    out: RGB = picture.copy(order="C")
     if not analysis.faces:
         return out
     model = model or analysis.models[0]
