@@ -271,7 +271,7 @@ def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
         assert (here.frames, here.notes) == (there.frames, there.notes)
         assert there.rgb.flags.writeable
         assert there.rgb.flags.c_contiguous
-    for data in (b"", b"x", PHOTO[:300], bytes(33 * MIB), b"%PDF-", png(9, 5)[:50]):
+    for data in (b"", b"x", PHOTO[:300], bytes(33 * MIB), b"%PDF-", png(9, 5)[:44]):
         with pytest.raises(ImageError) as here_error:
             frames.decode_frame(data)
         with pytest.raises(ImageError) as there_error:
@@ -336,7 +336,7 @@ def test_a_forked_process_has_its_own(pool: workers._Pool) -> None:
         "    good = workers.decode_frame(data).rgb[0, 0, 0] == 255 and workers._pool is not mine\n"
         "    workers._pool.close(); os._exit(0 if good else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
-        " or workers.decode_frame(data).rgb[0, 0, 0] != 255)\n"
+        " or int(workers.decode_frame(data).rgb[0, 0, 0]) - 255)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=300)
 

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,20 +81,23 @@ class _Worker:
         from fakeface.images import worker  # here, since Windows lacks what it needs
 
         if self._fresh:
+            self._link.settimeout(_START)
             try:
-                if bytes(self._receive(1, time.monotonic() + _START)) != worker.READY:
+                if self._link.recv(1) != worker.READY:
                     raise _Lost
-            except (OSError, EOFError) as error:
+            except OSError as error:
                 raise _Lost from error
             self._fresh = False
-        end = time.monotonic() + WALL
+        self._link.settimeout(WALL)
         try:
-            self._until(end)
-            self._link.sendall(worker.HEAD.pack(len(data), frame))
-            self._link.sendall(data)
-            words, size = worker.ANSWER.unpack(self._receive(worker.ANSWER.size, end))
-            said = json.loads(bytes(self._receive(words, end)))
-            return _decoded(said, self._receive(size, end))
+            worker.send(self._link, worker.HEAD.pack(len(data), frame), data)
+            head, memory = worker.receive(self._link, worker.ANSWER.size)
+            with memory:
+                if not head:
+                    raise EOFError
+                words, size = worker.ANSWER.unpack(head)
+                said = json.loads(memory.read(words))
+                return _decoded(said, memory, size)
         except (OSError, EOFError) as error:
             raise self._why(isinstance(error, TimeoutError)) from error
 
@@ -108,26 +111,6 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
-    def _receive(self, size: int, end: float) -> Any:
-        """So many bytes as an array.
-
-        Raises:
-            TimeoutError: they do not come in time.
-            EOFError: they do not come at all.
-        """
-        data = np.empty(size, np.uint8)
-        view, at = data.data, 0
-        while at < size:
-            self._until(end)
-            count = self._link.recv_into(view[at:])
-            if not count:
-                raise EOFError
-            at += count
-        return data
-
-    def _until(self, end: float) -> None:
-        self._link.settimeout(max(end - time.monotonic(), 0.001))
-
     def _why(self, late: bool) -> types.ImageError:
         """What to say of the file over which the process was lost."""
         if not late:
@@ -138,11 +121,22 @@ class _Worker:
         return types.ImageTooLarge(TOO_SLOW) if late else types.DamagedImage(CRASHED)
 
 
-def _decoded(said: dict[str, Any], pixels: Any) -> Decoded:
-    """What an answer means."""
+def _decoded(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
+    """What an answer means, the pixels of which come next in the memory.
+
+    Raises:
+        EOFError: they are not all there.
+    """
     if "error" in said:
         kind = getattr(types, said["error"], types.ImageError)
         raise kind(said["sentence"])
+    pixels = np.empty(size, np.uint8)
+    at = 0
+    while at < size:
+        count = memory.readinto(pixels.data[at:])
+        if not count:
+            raise EOFError
+        at += count
     return Decoded(pixels.reshape(said["shape"]), said["frames"], tuple(said["notes"]))
 
 
