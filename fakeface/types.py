@@ -211,6 +211,8 @@ class Score:
         alone: the verdict of the picture as it came; None without the check.
         seconds: what the model took for all faces of the picture and all their variants, from
             crop to logit, waiting for other users of it included; heatmaps are not counted.
+        by_chance: the face looks generated, but among the faces of its picture chance explains
+            that, so that its verdict is unsure; see `fakeface.crowd`.
     """
 
     model: str
@@ -220,11 +222,12 @@ class Score:
     variants: tuple[Variant, ...] = ()
     alone: Verdict | None = None
     seconds: float = 0.0
+    by_chance: bool = False
 
     @property
     def stable(self) -> bool:
         """False where the verdict flipped in a variant, and so became unsure."""
-        return self.alone in (None, self.verdict)
+        return self.by_chance or self.alone in (None, self.verdict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -347,6 +350,26 @@ class FaceReport:
     def consensus(self) -> Consensus:
         """What the models say together; see `Consensus.rule`."""
         return Consensus.reach([score.verdict for score in self.scores])
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What one model says of a picture of several faces; see `fakeface.crowd`.
+
+    Attributes:
+        model: its name.
+        faces: how many it judged, at least 2.
+        generated: how many of them look generated, each seen for itself.
+        expected: how many of as many faces of photographs would, by chance.
+        p_fake: of the picture: the score at which a picture of one face would be as rare among
+            photographs. It does not grow with the number of faces.
+    """
+
+    model: str
+    faces: int
+    generated: int
+    expected: float
+    p_fake: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,8 @@ def test_a_damaged_model_does_not_disable_the_others(
         (["analyse", "a.png", "--heatmap", "./a.png"], "replace the picture itself"),
         (["scan", "--out", "out.csv"], "SOURCE"),
         (["scan", ".", "--out", "out.csv", "--workers", "0"], "--workers"),
+        (["scan", "@absent", "--out", "out.csv"], "The list absent cannot be read"),
+        (["scan", "--list", "absent", "--out", "out.csv"], "The list absent cannot be read"),
         (["scan", ".", "--out", "out.jsonl", "--bom"], "only a CSV"),
         (["scan", "."], "--out"),
         (["scan", ".", "--out", "absent/out.csv"], "no folder absent"),

@@ -484,7 +484,7 @@ def test_a_gif_whose_frame_outgrows_its_screen(width: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [SyntaxError, struct.error, ValueError, OSError, MemoryError, zlib.error, KeyError]
+    "error", [SyntaxError, struct.error, ValueError, OSError, zlib.error, KeyError]
 )
 @pytest.mark.parametrize("method", ["_open", "load"])
 def test_whatever_a_parser_raises_is_damage(
@@ -498,6 +498,16 @@ def test_whatever_a_parser_raises_is_damage(
         decode(encode(flat(RED), "PNG"))
     assert "inner words" not in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("method", ["_open", "load"])
+def test_too_little_memory_is_told_as_that(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: PngImageFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PngImageFile, method, fail)
+    with pytest.raises(ImageTooLarge, match="too much memory"):
+        decode(encode(flat(RED), "PNG"))
 
 
 def test_our_own_mistakes_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:

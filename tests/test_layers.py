@@ -15,7 +15,7 @@ ROOT = Path(fakeface.__file__).parents[1]
 ORDER = {
     "fakeface": [
         "types", "fields", "contract", "secrets", "files", "names", "progress", "images",
-        "evidence", "faces", "models", "stability", "quality", "explain",
+        "evidence", "faces", "models", "stability", "quality", "crowd", "explain",
         "analyse", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [

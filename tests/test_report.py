@@ -236,7 +236,7 @@ def test_text_names_every_face_and_model() -> None:
     ]
     assert "no face" in to_text(analysis(640, 480))
     broken = Analysis("x\n\x1b[31m\udcff", "", Status.UNREADABLE, error="It is empty.")
-    assert to_text(broken) == r"x\n\x1b[31m\udcff: unreadable. It is empty."
+    assert to_text(broken) == r"x\n\x1b[31m\xFF: unreadable. It is empty."
 
 
 def test_percentages_never_claim_certainty() -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +19,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
+import fakeface
 from fakeface.analyse import analyse_file
 from fakeface.faces import Detector, Haar
 from fakeface.models.backbones import build
@@ -411,3 +416,42 @@ def test_no_more_than_a_few_files_are_in_memory(
     scan([str(tmp_path)], table, models=models[:1], detector=detector, workers=2, progress=Bar)
     assert len(ahead) == 30
     assert 0 < max(ahead) <= 5
+
+
+KILLED = """
+import sys
+from fakeface.faces import Haar
+from fakeface.scan.pipeline import scan
+from fakeface.scan.table import Table
+from pathlib import Path
+from tests.test_scan import tiny
+scan([sys.argv[1]], Table(Path(sys.argv[2])), models=[tiny("a", 1.0, "aa")], detector=Haar())
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_loses_no_row_and_doubles_none(
+    tmp_path: Path, portrait: Path, models: list[Model], detector: Detector
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out.csv"
+    folder.mkdir()
+    for i in range(40):
+        (folder / f"{i:02}.jpg").write_bytes(portrait.read_bytes() + bytes([i]))
+    args = [sys.executable, "-c", KILLED, str(folder), str(out)]
+    with subprocess.Popen(args, cwd=Path(fakeface.__file__).parents[1]) as process:
+        while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 4):
+            time.sleep(0.01)
+        process.kill()
+    before = out.read_bytes()
+    assert 4 <= before.count(b"\n") < 40
+    summary = scan([str(folder)], Table(out), models=models[:1], detector=detector)
+    assert summary.earlier >= 3
+    assert out.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    scan([str(folder)], Table(tmp_path / "whole.csv"), models=models[:1], detector=detector)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_the_columns_are_those_of_the_documentation() -> None:
+    text = (Path(fakeface.__file__).parents[1] / "docs/scan.md").read_text(encoding="utf-8")
+    table = text.partition("## The table")[2].partition("\n- ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(COLUMNS)

@@ -37,7 +37,7 @@ def test_a_card_is_shown_in_standard_terms(untrained: Path) -> None:
     checkpoints.write_card(folder, dataclasses.replace(card, metrics={"sets": SETS}))
     installed = list_installed()
     html = render_models(installed.entries(), installed.default)
-    for term in ("False positive rate", "True positive rate", "False negative rate", "AUC"):
+    for term in ("False positive rate", "True positive rate", "Missed fakes", "AUC"):
         assert f'<th scope="col">{term}</th>' in html
         assert f"<dt>{term}</dt>" in html
     assert "<td>2.1 %</td>" in html and "<td>80.1 %</td>" in html and "<td>9.9 %</td>" in html

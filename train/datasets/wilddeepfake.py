@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from fakeface.files import write_atomically
 from fakeface.progress import progress
 from train.datasets import hub
-from train.datasets.records import Record, SourceError, digest, share, without_copies, write
+from train.datasets.records import Record, SourceError, digest, share, without_copies
 
 log = logging.getLogger("train")
 
@@ -155,7 +156,7 @@ def shards_on_hub(store: Path) -> list[Shard]:
         store: the file that keeps the listing, so that a finished set needs no network.
     """
     if not store.exists():
-        write(store, json.dumps(dataclasses.asdict(hub.files(REPOSITORY))).encode())
+        write_atomically(store, json.dumps(dataclasses.asdict(hub.files(REPOSITORY))).encode())
     listing = json.loads(store.read_text())
     shards = []
     for name in listing["names"]:

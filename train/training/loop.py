@@ -201,17 +201,9 @@ class Run:
         start, name, loss = time.monotonic(), "initial weights", math.nan
         if not self.model.get_submodule(self.backbone.head).weight.any():
             faces = self.draw(self.recipe.head_samples, 0, 0)
-            name, loss = (
-                "head",
-                fit_head(
-                    self.model,
-                    self.backbone,
-                    faces,
-                    self.recipe.batch,
-                    self.workers,
-                    self.precision,
-                ),
-            )
+            batch, workers = self.recipe.batch, self.workers
+            name = "head"
+            loss = fit_head(self.model, self.backbone, faces, batch, workers, self.precision)
         self.average.set(self.model)
         self.judge(name, loss, 0.0, start)
 
