@@ -64,7 +64,7 @@ $(VENV)/bin/uv:
 		{ echo "fakeface needs Python 3.11 or later; run: make PYTHON=python3.11 ..."; exit 2; }
 	@echo "Making a virtual environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check uv
 
 # The stamps say that the environment is as the requirements ask, and for tests as the lock file
 # does; without a change there is nothing to do.
