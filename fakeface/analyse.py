@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from fakeface import quality
+from fakeface.crowd import FalseAlarms, judge_together
 from fakeface.evidence.provenance import find
 from fakeface.faces import Detector, judgeable
 from fakeface.images import decoder as images
@@ -26,6 +27,7 @@ from fakeface.types import (
     RGB,
     Analysis,
     Box,
+    Crowd,
     Face,
     FaceReport,
     FloatArray,
@@ -113,9 +115,10 @@ def analyse(
         raise ValueError("analyse needs at least one model")
     if not isinstance(picture, Picture):
         picture = images.read_picture(picture, file)
-    found = detector.detect(picture.rgb)
+    seen = detector.detect(picture.rgb)
+    found = tuple(face for face in seen if judgeable(face.box.w, face.box.h))
     wanted = explain or faithful
-    faces = _judge(picture, found, models, wanted, faithful, stability) if found else ()
+    faces, crowds = _judge(picture, found, models, wanted, faithful, stability)
     height, width = picture.rgb.shape[:2]
     return Analysis(
         file=file or picture.file,
@@ -129,6 +132,9 @@ def analyse(
         provenance=find(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
+        too_small=tuple(face for face in seen if face not in found),
+        smallest=detector.smallest(picture.rgb),
+        crowds=crowds,
     )
 
 
@@ -189,25 +195,31 @@ def _judge(
     explain: bool,
     faithful: bool,
     stability: bool,
-) -> tuple[FaceReport, ...]:
+) -> tuple[tuple[FaceReport, ...], tuple[Crowd, ...]]:
+    """The reports of all faces, and of several faces what each model says of them together."""
+    if not found:
+        return (), ()
     boxes = [face.box for face in found]
     views: list[_View] = [(picture.rgb, boxes)]
     if stability:
         views += variants(picture.rgb, boxes, max(model.preprocessing.margin for model in models))
-    scores, heatmaps = [], []
+    scores, heatmaps, crowds = [], [], []
     familiarity: FloatArray | None = None
     for model in models:
         start = time.perf_counter()
         outputs = [_forward(model, views, first) for first in range(0, len(found), _FACES)]
         seconds = time.perf_counter() - start
         logits = np.concatenate([z for z, _ in outputs], axis=1)
-        scores.append([_score(model, column, seconds) for column in logits.T])
+        alarms = FalseAlarms.measured(model.card.metrics, model.calibration.fake_above)
+        own, crowd = judge_together([_score(model, z, seconds) for z in logits.T], alarms)
+        scores.append(own)
+        crowds += [crowd] if crowd else []
         if model is models[0] and model.reference:
             familiarity = model.reference.score(np.concatenate([f for _, f in outputs]))
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
     qualities = quality.measure(picture, boxes, familiarity)
-    return tuple(
+    reports = (
         FaceReport(
             face,
             scores=tuple(own[i] for own in scores),
@@ -216,6 +228,7 @@ def _judge(
         )
         for i, face in enumerate(found)
     )
+    return tuple(reports), tuple(crowds)
 
 
 def _forward(model: Model, views: Sequence[_View], first: int) -> tuple[FloatArray, FloatArray]:

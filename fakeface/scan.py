@@ -147,7 +147,7 @@ def rows(analysis: Analysis) -> list[Row]:
                 analysis.status.value,
                 model,
                 str(len(analysis.faces)),
-                f"{worst.p_fake:.4f}" if worst else "",
+                f"{analysis.p_fake_by(model):.4f}" if worst else "",
                 worst.verdict.value if worst else "",
             )
         )

@@ -16,8 +16,8 @@ ORDER = {
     "fakeface": [
         "types", "fields", "contract", "secrets", "files", "progress", "images", "evidence",
         "faces", "models",
-        "stability", "quality", "crowd", "explain", "analyse", "batch", "scan", "report", "page", "cli",
-        "__main__",
+        "stability", "quality", "crowd", "explain", "analyse", "batch", "scan", "report", "page",
+        "cli", "__main__",
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "export", "evaluate",

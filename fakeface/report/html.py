@@ -13,7 +13,7 @@ import jinja2
 
 from fakeface import __version__
 from fakeface.report.pictures import embed
-from fakeface.report.text import NOTE, percent
+from fakeface.report.text import NOTE, count_faces, describe_picture, percent
 from fakeface.types import Analysis, Picture, Verdict
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -55,4 +55,5 @@ def environment(*folders: Path) -> jinja2.Environment:
     )
     out.filters |= {"percent": percent}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": NOTE}
+    out.globals |= {"count_faces": count_faces, "describe_picture": describe_picture}
     return out
