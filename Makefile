@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
 
-.PHONY: demo test test-fast check results bench screenshots space clean
+.PHONY: demo test test-fast check results bench load screenshots space clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -27,6 +27,9 @@ check: $(VENV)/.test ## lint, formatting and types
 bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
 	@$(PY) -m benchmarks.page
 
+load: $(VENV)/.test ## a real server under load, into docs/reliability.md; ten minutes
+	@$(PY) -m benchmarks.load
+
 screenshots: $(VENV)/.test ## the page at desktop and phone size, into screenshots/
 	@$(PY) -m tests.ui.screenshots screenshots
 
@@ -36,7 +39,7 @@ results: $(VENV)/.demo ## the documents' tables, from the stored results
 # All that a Space needs, and nothing else; its git wants to be told which files are large or binary.
 space: ## the folder to push to Hugging Face Spaces, in build/space
 	@rm -rf $(SPACE) && mkdir -p $(SPACE)
-	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py assets checkpoints examples fakeface \
+	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py checkpoints examples fakeface \
 		requirements.txt README.md LICENSE | tar -xf - -C $(SPACE)
 	@for kind in safetensors png jpg; do \
 		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes

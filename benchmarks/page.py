@@ -24,12 +24,15 @@ from PIL import Image
 import app
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
+from fakeface.page import api
+from fakeface.page.check import check_photo
+from fakeface.page.service import load_tools
 from fakeface.types import FakefaceError
 
 
 def megapixel_photo() -> bytes:
     """A JPEG of 1152 x 896 pixels with one face: the packaged portrait, enlarged and cropped."""
-    portrait = Image.open(app.example_paths()["Grace Hopper"]).convert("RGB")
+    portrait = Image.open(app.EXAMPLES / "grace_hopper.jpg").convert("RGB")
     width, height = 1152, 896
     large = portrait.resize((width, round(portrait.height * width / portrait.width)))
     out = BytesIO()
@@ -65,27 +68,27 @@ def main() -> int:
     cv2.setNumThreads(options.threads)
     try:
         name = options.model or checkpoints.default()
-        (model,), detector = app.tools(name)
+        (model,), detector = load_tools(name)
     except FakefaceError as error:
         parser.error(str(error))
     data = megapixel_photo()
     image = images.decode(data)
     batch = model.tensor(image, [face.box for face in detector.detect(image)])
 
-    with TemporaryDirectory(dir=_folder()) as folder:
+    with TemporaryDirectory(dir=_folder(), ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "photo" / "photo.jpg"
         upload = {"path": str(path), "orig_name": "photo.jpg"}
         sent = {"file": upload}
 
         def write() -> None:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             path.write_bytes(data)
 
         rows = [
             (label, median_ms(call, options.runs, write))
             for label, call in (
-                ("page, with heatmap", lambda: app.check_page(sent, name)),
-                ("API, without heatmap or report", lambda: app.check(upload, name)),
+                ("page, with heatmap", lambda: check_photo(sent, name)),
+                ("API, without heatmap or report", lambda: api.check(upload, name)),
                 ("decoding alone", lambda: images.decode(data)),
                 (f"face detection alone ({detector.name})", lambda: detector.detect(image)),
                 (f"peer: eager forward, {len(batch)} face", lambda: model.logits(batch)),

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -115,8 +116,7 @@ def analyse(
         raise ValueError("analyse needs at least one model")
     if not isinstance(picture, Picture):
         picture = images.read_picture(picture, file)
-    seen = detector.detect(picture.rgb)
-    found = tuple(face for face in seen if judgeable(face.box.w, face.box.h))
+    picture, found, too_small, looked = _look(picture, detector)
     wanted = explain or faithful
     faces, crowds = _judge(picture, found, models, wanted, faithful, stability)
     height, width = picture.rgb.shape[:2]
@@ -132,10 +132,33 @@ def analyse(
         provenance=find(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
-        too_small=tuple(face for face in seen if face not in found),
+        too_small=too_small,
         smallest=detector.smallest(picture.rgb),
         crowds=crowds,
+        frames=picture.frames,
+        frames_looked_at=looked,
+        notes=picture.notes,
     )
+
+
+def _look(
+    picture: Picture, detector: Detector
+) -> tuple[Picture, tuple[Face, ...], tuple[Face, ...], tuple[int, ...]]:
+    """Look for faces, in a moving picture until a frame has one that can be judged.
+
+    Returns:
+        The frame with the faces, else the first; its faces; those of its faces that are too small
+        to judge; and which frames were looked at.
+    """
+    frames = chain([picture], images.later_frames(picture) if picture.frames > 1 else ())
+    first: tuple[Face, ...] | None = None
+    for frame in frames:
+        seen, looked = detector.detect(frame.rgb), frame.looked
+        able = tuple(face for face in seen if judgeable(face.box.w, face.box.h))
+        if able:
+            return frame, able, tuple(face for face in seen if face not in able), looked
+        first = seen if first is None else first
+    return picture, (), first or (), looked
 
 
 def analyse_file(

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 from fakeface.images import decoder as images
+from fakeface.names import zip_names
 from fakeface.types import DamagedImage, ImageError, ImageTooLarge, UnsupportedFormat
 
 MAX_FILES: Final = 500
@@ -42,13 +43,14 @@ class Item:
 
 
 @contextmanager
-def open_items(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
+def open_items(files: Iterable[tuple[Path | ImageError, str]]) -> Iterator[list[Item]]:
     """The items of a batch, which can be read until the block ends.
 
     Args:
         files: paths, and the names to report. A ZIP archive, known by its first bytes, stands for
             the files in it; folders and hidden files in it are left out. A path where there is no
-            file any more is an item all the same.
+            file any more is an item all the same, and so is an error in the place of a path: to
+            read that item raises it.
 
     Yields:
         At most `MAX_FILES` items and, where there were more, one that says so.
@@ -62,7 +64,9 @@ def open_items(files: Iterable[tuple[Path, str]]) -> Iterator[list[Item]]:
         yield items
 
 
-def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
+def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
+    if isinstance(path, ImageError):
+        return [_refused(name, path)]
     try:
         if not _is_archive(path):
             return [Item(name, lambda: _read_file(path))]
@@ -79,7 +83,8 @@ def _items(path: Path, name: str, stack: ExitStack) -> list[Item]:
         return [
             _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
         ]
-    return [_member(archive, info, f"{name}/{info.filename}", budget) for info in members]
+    names = zip_names(members)
+    return [_member(archive, i, f"{name}/{own}", budget) for i, own in zip(members, names)]
 
 
 def _read_file(path: Path) -> bytes:

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fakeface import __version__
+from fakeface.secrets import redact, redact_errors
 
 if TYPE_CHECKING:
     from fakeface.contract import ModelResult
     from fakeface.faces import Detector
     from fakeface.models.engine import Model
-    from fakeface.scan import Summary
+    from fakeface.scan.pipeline import Summary
     from fakeface.types import RGB
 
 
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except _UsageError as error:
-        print("fakeface:", *str(error).split(), file=sys.stderr)
+        print("fakeface:", *redact(str(error)).split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("fakeface: interrupted; a scan, started again, continues its table.", file=sys.stderr)
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """Run the command of this process, and end it."""
+    redact_errors()
     sys.exit(main())
 
 
@@ -116,13 +118,33 @@ def _parser() -> _Parser:
     analyse.set_defaults(run=_analyse)
 
     scan = command("scan", "Judge many pictures, and write a table.")
-    scan.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
+    scan.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="a file, a folder, a pattern ('photos/**/*.jpg'), a tar archive, a Parquet file with "
+        "a column of pictures, an address (s3://, gs://, hf:// ...), or @FILE: a list of these",
+    )
+    scan.add_argument(
+        "--list",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a text file with one SOURCE a line, as @FILE is; may be repeated",
+    )
     scan.add_argument(
         "--out",
         type=Path,
         required=True,
-        metavar="FILE.csv",
-        help="the table; where it exists already, it is continued",
+        metavar="FILE",
+        help="the table, as CSV, or by its ending as .jsonl or .parquet; where it exists already, "
+        "it is continued",
+    )
+    scan.add_argument(
+        "--bom", action="store_true", help="begin a CSV with a byte order mark, for Excel"
+    )
+    scan.add_argument(
+        "--workers", type=int, metavar="N", help="files at a time (default: processors + 1)"
     )
     _add_engine(scan)
     scan.set_defaults(run=_scan)
@@ -184,6 +206,7 @@ def _analyse(args: argparse.Namespace) -> int:
     models, detector = _open(args)
     from fakeface.analyse import analyse, read_or_report
     from fakeface.images.decoder import read_bytes
+    from fakeface.names import spell, to_path
     from fakeface.report.overlay import overlay
     from fakeface.report.record import to_dict
     from fakeface.report.text import NOTE, to_text
@@ -192,7 +215,10 @@ def _analyse(args: argparse.Namespace) -> int:
     names = [model.name for model in models]
     read = 0
     for file in args.images:
-        found = read_or_report(functools.partial(read_bytes, Path(file)), file, names)
+        path = to_path(file)
+        # To the letter, `./` and all; a name that came as `spell` writes it stays so.
+        name = spell(file) if path == Path(file) else file
+        found = read_or_report(functools.partial(read_bytes, path), name, names)
         if isinstance(found, Analysis):
             analysis = found
         else:
@@ -233,25 +259,53 @@ def _check_heatmap(path: Path, images: Sequence[str]) -> None:
 def _write_png(picture: RGB, path: Path) -> None:
     from PIL import Image
 
+    from fakeface.files import write_atomically
+
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
     try:
-        Image.fromarray(picture).save(path, "PNG")
+        write_atomically(path.resolve(), out.getvalue())
     except OSError as error:
         raise _UsageError(f"--heatmap {path} cannot be written ({error.strerror}).") from error
 
 
 def _scan(args: argparse.Namespace) -> int:
-    from fakeface.progress import progress
-    from fakeface.scan import Table, scan
+    from fakeface.scan.table import Table
 
-    table = Table(args.out)
+    sources = [*args.sources, *(f"@{path}" for path in args.list)]
+    if not sources:
+        raise _UsageError("scan needs a SOURCE; see `python -m fakeface scan --help`.")
+    if args.workers is not None and args.workers < 1:
+        raise _UsageError("--workers must be at least 1.")
+    table = Table(args.out, bom=args.bom)
     models, detector = _open(args)
-    summary = scan(
-        args.paths,
-        table,
-        models=models,
-        detector=detector,
-        progress=lambda files: progress(files, unit="file"),
-    )
+    from fakeface.progress import progress
+    from fakeface.scan.lock import TableError
+    from fakeface.scan.pipeline import Summary, scan
+
+    summary = Summary()
+    try:
+        scan(
+            sources,
+            table,
+            models=models,
+            detector=detector,
+            workers=args.workers,
+            progress=lambda total: progress(total=total, unit="file"),
+            summary=summary,
+        )
+    except (TableError, KeyboardInterrupt) as error:
+        if isinstance(error, TableError) and not summary.missing:
+            raise
+        _print_summary(summary, args.out)
+        what = "interrupted;" if isinstance(error, KeyboardInterrupt) else str(error)
+        count = summary.missing
+        print(
+            f"fakeface: {what} {count} {'file is' if count == 1 else 'files are'} not in the "
+            "table; run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return 130 if isinstance(error, KeyboardInterrupt) else 2
     _print_summary(summary, args.out)
     return 0 if summary.read else 1
 
@@ -266,8 +320,12 @@ def _print_summary(summary: Summary, out: Path) -> None:
         f"a face, {counts[Status.UNREADABLE]} unreadable; {summary.earlier} of them were in the "
         f"table already. The table is {escape(str(out))}"
     )
-    for reason, paths in summary.reasons.items():
-        print(f"  {len(paths)} x {escape(reason)} First: {escape(paths[0])}")
+    for reason, group in summary.unreadable.items():
+        print(f"  {group.count} x {escape(reason)} First: {', '.join(map(escape, group.first))}")
+    if summary.left_out:
+        print(f"{sum(g.count for g in summary.left_out.values())} left out:")
+    for reason, group in summary.left_out.items():
+        print(f"  {group.count} x {escape(reason)} First: {', '.join(map(escape, group.first))}")
     if summary.read:
         print(f"\n{NOTE}")
 

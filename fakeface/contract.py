@@ -142,6 +142,9 @@ class AnalysisResult(TypedDict):
     smallest: Pixels | None
     crowds: dict[str, CrowdResult]
     provenance: list[FindingResult]
+    frames: Annotated[int, Field(ge=1)] | None
+    frames_looked_at: list[Count]
+    notes: list[str]
     note: str
     version: str
     date: str | None

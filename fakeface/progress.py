@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 _LOG_SECONDS = 60.0
 
@@ -27,14 +29,14 @@ class _Lines:
         self._stream.flush()
 
 
-def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
+def progress(items: Iterable[T] = (), **options: Any) -> tqdm[T]:
     """What `tqdm.tqdm` gives, for the place where it is shown.
 
     Where standard error is no terminal, a line is written at the start, once a minute, and at the
     end, and none of them holds a carriage return.
 
     Args:
-        items: to go through, if any.
+        items: to go through; without them the bar is moved by its `update`.
         options: of `tqdm.tqdm`: total, desc, unit, initial, disable.
     """
     if sys.stderr.isatty():

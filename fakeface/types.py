@@ -35,6 +35,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import deprecated
 
 RULE = (
     "Models that are unsure abstain; the verdict is a side only if more than half of all models "
@@ -329,6 +330,12 @@ class Consensus:
             verdict = Verdict.UNSURE
         return cls(verdict, said.count(verdict), len(said))
 
+    @classmethod
+    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.10.0.")
+    def reached(cls, said: Sequence[Verdict]) -> Self:
+        """The name of `reach` in 0.8.0."""
+        return cls.reach(said)
+
 
 @dataclass(frozen=True, slots=True)
 class FaceReport:
@@ -407,6 +414,9 @@ class Analysis:
         smallest: the height in pixels from which on the detector sees faces in this picture; 0
             where unreadable.
         crowds: one for each of `models`, where several faces were judged.
+        frames: how many pictures the file shows one after the other, or on pages.
+        frames_looked_at: which of them were looked at, counted from 0, until one had a face.
+        notes: sentences on what could not be read beside the pixels, and on their colours.
     """
 
     file: str
@@ -424,6 +434,14 @@ class Analysis:
     too_small: tuple[Face, ...] = ()
     smallest: int = 0
     crowds: tuple[Crowd, ...] = ()
+    frames: int = 1
+    frames_looked_at: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> int:
+        """The frame that boxes and pixels of this analysis belong to, counted from 0."""
+        return self.frames_looked_at[-1] if self.faces else 0
 
     def worst(self, model: str) -> Score | None:
         """The score of the most suspicious face by this model, or None without a face.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.cbook
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
-os.environ.pop("FAKEFACE_YUNET", None)
+os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
 from fakeface.faces import Haar
@@ -75,3 +76,17 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     checkpoints.save(root / "untrained", random_network("mobilenetv2_100"), card("untrained"))
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
     return root
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """After pytest's own summary, say how many browser tests were skipped, and what is missing."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in (reporter.stats.get("skipped", []) if reporter else [])
+        if "no browser" in str(report.longrepr[2])
+    ]
+    if skipped:
+        reporter.write_line(f"{len(skipped)} browser tests were skipped: {skipped[0]}.")

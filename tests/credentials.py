@@ -34,17 +34,37 @@ class Signer:
         parent: bytes | None = None,
         address: str | None = None,
         assertions: tuple[dict[str, Any], ...] = (),
+        agents: tuple[dict[str, Any], ...] = (),
+        ingredients: tuple[tuple[dict[str, Any], bytes], ...] = (),
+        version: int = 2,
         program: str = "Test Camera",
     ) -> bytes:
-        """`picture` with credentials inside, or only with the address of credentials."""
+        """`picture` with credentials inside, or only with the address of credentials.
+
+        Args:
+            picture, mime: what is signed.
+            actions: of the assertion of actions; without any, there is none.
+            parent: a picture that this one was made from.
+            address: where the credentials are said to be; then there are none inside.
+            assertions: more of them.
+            agents: that actions name by their number.
+            ingredients: what is said of other pictures, and their files.
+            version: of the claim, 1 or 2.
+            program: that wrote the claim.
+        """
         settings = {
             "verify": {"verify_after_sign": False, "remote_manifest_fetch": False},
             "builder": {"thumbnail": {"enabled": False}} | ({"intent": "edit"} if parent else {}),
         }
-        manifest = {
+        done: dict[str, Any] = {"label": "c2pa.actions.v2", "data": {"actions": actions}}
+        if agents:
+            done["data"]["softwareAgents"] = [*agents]
+        manifest: dict[str, Any] = {
             "claim_generator_info": [{"name": program}],
-            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}, *assertions],
+            "assertions": [*([done] if actions else []), *assertions],
         }
+        if version == 1:
+            manifest |= {"claim_version": 1, "claim_generator": program}
         signed = BytesIO()
         info = c2pa.C2paSignerInfo(b"es256", self.chain, self.key, None)
         with (
@@ -55,6 +75,8 @@ class Signer:
             if parent:
                 relation = {"title": "parent", "relationship": "parentOf"}
                 builder.add_ingredient(relation, mime, BytesIO(parent))
+            for said, file in ingredients:
+                builder.add_ingredient(said, mime, BytesIO(file))
             if address:
                 builder.set_no_embed()
                 builder.set_remote_url(address)

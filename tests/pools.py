@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from PIL import Image
 
 from fakeface.types import RGB, Box, Face
-from train.datasets.sources import Record, read_manifest
+from train.datasets.records import Record
+from train.datasets.sources import read_manifest
 from train.training.loop import Run
 from train.training.recipes import Phase, Recipe
 

@@ -25,7 +25,18 @@ from fakeface.models.preprocess import Preprocessing
 from fakeface.report.record import to_dict
 from fakeface.scan import rows
 from fakeface.stability import COPIES
-from fakeface.types import RGB, RULE, Analysis, Box, Face, FaceReport, Score, Status, Verdict
+from fakeface.types import (
+    RGB,
+    RULE,
+    Analysis,
+    Box,
+    Consensus,
+    Face,
+    FaceReport,
+    Score,
+    Status,
+    Verdict,
+)
 from tests.conftest import card, random_network
 
 HOW = Preprocessing(64, 0.3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -183,6 +194,11 @@ def test_consensus(said, wanted, agreeing):
     assert found.rule == RULE
 
 
+def test_the_old_name_of_the_consensus_is_accepted_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="Consensus.reach,"):
+        assert Consensus.reached([Verdict.FAKE]) == Consensus.reach([Verdict.FAKE])
+
+
 def test_the_consensus_is_of_the_verdicts_that_survived():
     models = [Grain("a"), Fixed("b", 5.0), Fixed("c", 5.0)]
     found = analyse(png(grainy()), models=models, detector=Found(FACE))
@@ -317,8 +333,8 @@ def test_every_way_in_gives_the_same_answer(model, haar, portrait, tmp_path, cap
     assert with_maps == wanted
     cli.main(["analyse", str(path), "--json", "--detector", "haar", "--device", "cpu"])
     assert timeless(json.loads(capsys.readouterr().out)) == wanted
-    ((_, _, _, faces, p_fake, verdict),) = rows(analyse_file(path, **asked))
-    assert (faces, p_fake) == ("1", f"{wanted['p_fake']:.4f}")
+    ((_, _, _, faces, p_fake, verdict, _),) = rows(analyse_file(path, **asked))
+    assert (faces, p_fake) == (1, round(wanted["p_fake"], 4))
     assert verdict == wanted["verdict"]
 
 

@@ -182,3 +182,11 @@ def test_a_file_whose_checksum_is_wrong_costs_only_itself(tmp_path):
 
 def test_an_empty_archive_is_told(tmp_path):
     assert "no files" in str(only_error(read(tmp_path / "a", packed({}))))
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("写真.jpg", "cp932"), ("Müll.jpg", "cp437")])
+def test_names_of_old_archivers_come_out_right(tmp_path, name, encoding):
+    raw = name.encode(encoding)
+    plain = "x" * len(raw)  # archivers that know no UTF-8 set no flag, and nor does zipfile here
+    data = packed({plain: JPEG}).replace(plain.encode(), raw)
+    assert read(tmp_path / "a", data) == [(f"a.zip/{name}", JPEG)]

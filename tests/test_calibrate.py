@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from fakeface.models.calibrate import Calibration
@@ -16,8 +13,6 @@ from train.evaluation.metrics import (
     auc_interval,
     balanced_accuracy,
     expected_calibration_error,
-    fit_temperature,
-    fit_thresholds,
     tpr_at_fpr,
 )
 
@@ -70,24 +65,6 @@ def test_nonsense_is_refused(wrong):
         Calibration(*wrong)
 
 
-@pytest.mark.parametrize("truth", [0.6, 1.0, 2.5])
-def test_the_temperature_is_scikit_learns_and_the_true_one(truth):
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 4, 6000)
-    labels = (rng.random(6000) < expit(logits / truth)).astype(int)
-    found = fit_temperature(labels, logits)
-    assert found == pytest.approx(truth, rel=0.1)
-
-    # A logistic regression whose decision function is the logit itself.
-    own = LogisticRegression()
-    own.classes_, own.coef_, own.intercept_ = np.array([0, 1]), np.array([[1.0]]), np.array([0.0])
-    own.n_features_in_ = 1
-    peer = CalibratedClassifierCV(FrozenEstimator(own), method="temperature")
-    peer.fit(logits[:, None], labels)
-    theirs = peer.predict_proba(logits[:, None])[:, 1]
-    assert np.abs(expit(logits / found) - theirs).max() < 2e-3
-
-
 def test_the_calibration_error_of_a_known_case():
     p_fake = np.array([0.1, 0.1, 0.9, 0.9])
     assert expected_calibration_error(np.array([0, 0, 1, 1]), p_fake) == pytest.approx(0.1)
@@ -96,22 +73,6 @@ def test_the_calibration_error_of_a_known_case():
     honest = rng.random(50_000)
     labels = (rng.random(50_000) < honest).astype(int)
     assert expected_calibration_error(labels, honest) < 0.01
-
-
-def test_thresholds_keep_their_promise():
-    rng = np.random.default_rng(2)
-    labels = np.repeat([0, 1], 1000)
-    p_fake = expit(rng.normal(np.where(labels == 1, 2, -2), 1.5))
-    real_below, fake_above = fit_thresholds(labels, p_fake, flagged=0.02, missed=0.05)
-    assert 0.015 <= (p_fake[labels == 0] >= fake_above).mean() <= 0.02
-    assert (p_fake[labels == 1] <= real_below).mean() == pytest.approx(0.05, abs=0.002)
-    assert real_below < fake_above
-
-
-def test_thresholds_of_classes_that_do_not_overlap_leave_no_wrong_order():
-    labels, p_fake = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
-    real_below, fake_above = fit_thresholds(labels, p_fake, flagged=0.02, missed=0.05)
-    assert 0.2 <= real_below <= fake_above <= 0.8
 
 
 def test_auc_and_its_interval():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,15 +22,16 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 import fakeface
-from fakeface import analyse, cli
+from fakeface import cli
 from fakeface.models import checkpoints
 from fakeface.models.backbones import build, parameters
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 from fakeface.report.text import NOTE
-from fakeface.types import Analysis
+from fakeface.scan import pipeline
+from tests.full_disk import fill_disk
 
-HEADER = "path,status,model,faces,p_fake,verdict"
+HEADER = "path,status,model,faces,p_fake,verdict,weights"
 TEST_AUC = {"value": 0.961, "low": 0.95, "high": 0.972}
 SETS: dict[str, Any] = {
     "best": {"test": {"auc": TEST_AUC}, "val": {"auc": {"value": 0.97, "low": 0.96, "high": 0.98}}},
@@ -164,8 +167,21 @@ def test_json_lines_and_the_best_model_by_default(
 def test_file_is_named_to_the_letter(run: Run, tmp_path: Path) -> None:
     names = [f"{tmp_path}/./a.jpg", "", os.fsdecode(b"\xff.jpg"), "-", "a\nb"]
     outcome = run.judge(*names, "--json")
+    names[2] = r"\xFF.jpg"  # bytes that no JSON can hold
     assert [found["file"] for found in outcome.json] == names
     assert outcome.out.isascii()
+
+
+def test_a_name_in_its_escaped_spelling_is_a_file_too(
+    run: Run, plain: Path, tmp_path: Path
+) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(plain.read_bytes())
+    except OSError:
+        pytest.skip("this file system does not take such a name")
+    spelled = f"{tmp_path}/caf\\xE9.png"
+    (found,) = run.judge(spelled, "--json").json
+    assert (found["status"], found["file"]) == ("no_face", spelled)
 
 
 def test_status_1_where_nothing_could_be_read(run: Run, plain: Path, tmp_path: Path) -> None:
@@ -230,7 +246,8 @@ def test_scan_from_the_start_to_the_second_time(
         ("plain.png", "no_face", "other", "0"),
     ]
     (score,) = run.judge(tmp_path / "a.jpg", "--json").json
-    assert rows[0][4:] == [f"{score['p_fake']:.4f}", score["verdict"]]
+    assert rows[0][4:6] == [f"{score['p_fake']:.4f}", score["verdict"]]
+    assert rows[0][6] == score["judges"]["best"]["sha256"]
     assert "3 files: 1 with faces, 1 without a face, 1 unreadable" in outcome.out
     assert "  1 x This JPEG file is damaged or incomplete; " in outcome.out
     assert f"First: {tmp_path}/b.jpg\n" in outcome.out
@@ -244,6 +261,55 @@ def test_scan_from_the_start_to_the_second_time(
     assert outcome.status == 0
     assert "3 of them were in the table already" in outcome.out
     assert out.read_bytes() == whole
+
+
+def test_what_a_scan_leaves_out_is_counted_and_named(run: Run, plain: Path, tmp_path: Path) -> None:
+    plain.rename(tmp_path / "picture.txt")
+    for i in range(5):
+        (tmp_path / f"{i}.txt").write_text("text")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    outcome = run("scan", tmp_path, "--out", tmp_path / "out.csv", "--detector", "haar")
+    assert "1 files: 0 with faces, 1 without a face" in outcome.out
+    assert "6 left out:\n  5 x This is no picture" in outcome.out
+    assert f"First: {tmp_path}/0.txt, {tmp_path}/1.txt, {tmp_path}/2.txt\n" in outcome.out
+    assert f"1 x This folder is scanned already, by another path to it. First: {tmp_path}/loop" in (
+        outcome.out
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_the_last_line_of_a_scan_on_a_full_disk_says_what_is_missing(
+    run: Run, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(plain.read_bytes() + name.encode())
+    args = ("scan", tmp_path, "--out", tmp_path / "out.csv", "--detector", "haar")
+    with monkeypatch.context() as patch:
+        fill_disk(patch, after=2)  # the header and a row
+        outcome = run(*args)
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        f"fakeface: {tmp_path}/out.csv cannot be written (No space left on device). 2 files are "
+        "not in the table; run the same command again to go on."
+    )
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+    assert run(*args).status == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+
+
+def test_a_full_disk_leaves_the_old_heatmap(
+    run: Run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.png"
+    out.write_bytes(b"the old one")
+
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert "No space left" in run.refuse("analyse", portrait, "--heatmap", out)
+    assert out.read_bytes() == b"the old one"
+    assert [path.name for path in tmp_path.iterdir() if "out.png" in path.name] == ["out.png"]
 
 
 def test_scan_where_nothing_can_be_read(run: Run, tmp_path: Path) -> None:
@@ -306,6 +372,28 @@ def test_models_where_weights_or_all_are_missing(
     assert "checksum" in run.refuse("analyse", "x.jpg", "--model", "best")
 
 
+def test_a_damaged_model_does_not_disable_the_others(
+    run: Run, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portrait: Path
+) -> None:
+    root = tmp_path / "models"
+    shutil.copytree(installed, root)
+    monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
+    card = root / "other" / "card.json"
+    card.write_text(card.read_text().replace('"temperature": 1.0', '"temperature": 0.0'))
+    outcome = run("models", "--json")
+    assert [model["name"] for model in outcome.json] == ["best"]
+    assert outcome.status == 0
+    assert "other/card.json is damaged (field calibration.temperature" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    (found,) = run("analyse", str(portrait), "--json", "--detector", "haar").json
+    assert found["models"] == ["best"]
+    assert "calibration.temperature" in run.refuse("analyse", "x.jpg", "--model", "other")
+    (root / "best" / "reference.safetensors").write_bytes(b"damaged")
+    (root / "best" / "metrics.json").write_text("damaged")
+    (found,) = run("analyse", str(portrait), "--json", "--detector", "haar").json
+    assert found["status"] == "ok" and found["faces"][0]["quality"]["familiarity"] is None
+
+
 @pytest.mark.parametrize(
     ("args", "part"),
     [
@@ -325,7 +413,9 @@ def test_models_where_weights_or_all_are_missing(
         (["analyse", "a.jpg", "--heatmap", "absent/out.png"], "no folder absent"),
         (["analyse", "a.jpg", "--heatmap", "folder.png"], "cannot be written"),
         (["analyse", "a.png", "--heatmap", "./a.png"], "replace the picture itself"),
-        (["scan", "--out", "out.csv"], "PATH"),
+        (["scan", "--out", "out.csv"], "SOURCE"),
+        (["scan", ".", "--out", "out.csv", "--workers", "0"], "--workers"),
+        (["scan", ".", "--out", "out.jsonl", "--bom"], "only a CSV"),
         (["scan", "."], "--out"),
         (["scan", ".", "--out", "absent/out.csv"], "no folder absent"),
         (["scan", ".", "--out", "folder.png"], "no ordinary file"),
@@ -363,20 +453,20 @@ def test_help_and_version(run: Run) -> None:
 
 
 def test_ctrl_c(run: Run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = analyse.analyse_file
+    real = pipeline.judge_bytes
 
-    def stop(path: Path, **options: Any) -> Analysis:
-        if path.name == "b.jpg":
+    def stop(data: bytes, *rest: Any) -> pipeline.Outcome:
+        if data.endswith(b"b.jpg"):
             raise KeyboardInterrupt
-        return real(path, **options)
+        return real(data, *rest)
 
-    monkeypatch.setattr(analyse, "analyse_file", stop)
+    monkeypatch.setattr(pipeline, "judge_bytes", stop)
     for name in ("a.jpg", "b.jpg", "c.jpg"):
-        (tmp_path / name).write_bytes(portrait.read_bytes())
+        (tmp_path / name).write_bytes(portrait.read_bytes() + name.encode())
     outcome = run("scan", tmp_path, "--out", tmp_path / "out.csv", "--detector", "haar")
     assert outcome.status == 130
     assert "Traceback" not in outcome.err
-    assert "interrupted" in outcome.err.splitlines()[-1]
+    assert "interrupted; 2 files are not in the table" in outcome.err.splitlines()[-1]
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
 
 

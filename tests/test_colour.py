@@ -22,7 +22,8 @@ from picture_files import (
 from PIL import Image, ImageCms
 
 from fakeface.images.colour import APPLIED, DAMAGED, MISMATCH, ODD, TOO_LARGE, transform
-from fakeface.images.decoder import decode, decode_frame
+from fakeface.images.decoder import decode
+from fakeface.images.frames import decode_frame
 from fakeface.types import RGB
 
 SPACES = {

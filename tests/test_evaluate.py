@@ -19,12 +19,15 @@ from fakeface.models import checkpoints
 from fakeface.models.calibrate import Calibration
 from fakeface.types import Box, Face, Verdict
 from tests.conftest import random_network
-from train.datasets.faces import only
+from train import evaluate
+from train.datasets.records import Record, SourceError, only
 from train.datasets.sets import SETS, check_classes, choose
-from train.datasets.sources import Record, SourceError
-from train.evaluation import evaluate, scores
-from train.evaluation.evaluate import Scored, flips, measure, reencoded
-from train.evaluation.scores import Scores, quick_logits
+from train.evaluation import inference, scores
+from train.evaluation.inference import quick_logits
+from train.evaluation.measure import measure
+from train.evaluation.reencoding import TIERS, measure_reencoded
+from train.evaluation.scored import Scored, find_flips
+from train.evaluation.scores import Scores
 from train.evaluation.store import read_json, write_json
 
 
@@ -55,6 +58,7 @@ def pool() -> list[Record]:
         record("val swap", split="val", label=1, kind="swap"),
         record("stranger", split="test_wild"),
         record("headshot", split="test_wild", **fake),
+        record("sd3", split="test_wild", source="faker_sd3", **fake),
         record("wild swap", split="test_wild", label=1, kind="swap"),
         record("frame", source="wilddeepfake"),
         record("unsplash", split="test_unseen"),
@@ -71,6 +75,7 @@ def pool() -> list[Record]:
         ("wilddeepfake", ["frame"]),
         ("test_unseen", ["unsplash"]),
         ("wild_generated", ["stranger", "headshot"]),
+        ("sd3", ["stranger", "sd3"]),
         ("wild_swaps", ["stranger", "wild swap"]),
     ],
 )
@@ -85,9 +90,22 @@ def test_swaps_are_val_where_there_are_no_other_fakes(pool):
 
 def test_every_set_was_looked_at():
     assert set(SETS) == {
-        "val", "test", "pair_140k", "swaps", "wilddeepfake", "test_unseen", "wild_generated",
-        "wild_swaps",
+        "val", "calibration", "test", "pair_140k", "swaps", "wilddeepfake", "test_unseen",
+        "wild_generated", "sd3", "wild_swaps",
     }  # fmt: skip
+
+
+def test_the_parts_of_val_share_no_group():
+    fake = {"label": 1, "kind": "generated"}
+    val = [
+        record(f"{i}{kind}", split="val", group=f"g{i}", **changes)
+        for i in range(200)
+        for kind, changes in (("photo", {}), ("fake", fake))
+    ]
+    chosen, calibrated = choose(val, "choice"), choose(val, "calibration")
+    assert len(chosen) + len(calibrated) == len(val)
+    assert not {r.group for r in chosen} & {r.group for r in calibrated}
+    assert 150 < len(chosen) < 250
 
 
 def test_only_some_sources(pool):
@@ -156,6 +174,12 @@ def test_the_numbers_of_a_case_counted_by_hand(six):
     # Without the temperature the same logits are surer.
     assert found["ece_uncalibrated"] != found["ece"]
     assert "by_sequence" not in found and "settled" not in found
+    # What the page tells: which photographs are flagged, and what a p(fake) was worth.
+    assert found["false_positive_rate"]["value"] == pytest.approx(1 / 3)
+    assert found["true_positive_rate"]["value"] == pytest.approx(1 / 3)
+    assert found["real_by_family"]["f"] == found["false_positive_rate"]
+    bins = {row["low"]: (row["n"], row["fake"]) for row in found["reliability"]}
+    assert bins == {0.1: (1, 0), 0.2: (1, 1), 0.5: (1, 0), 0.7: (1, 1), 0.9: (2, 1)}
 
 
 def test_a_verdict_that_a_copy_turns_round_is_unsure(six):
@@ -163,7 +187,7 @@ def test_a_verdict_that_a_copy_turns_round_is_unsure(six):
     first, second = [0.1, 0.2, 0.9, 0.5, 0.9, 0.95], [0.2, 0.9, 0.9, 0.9, 0.2, 0.9]
     case = scored(p_fake, six, (first, second))
     real, fake, unsure = Verdict.REAL, Verdict.FAKE, Verdict.UNSURE
-    assert case.settled().tolist() == [real, unsure, unsure, fake, unsure, fake]
+    assert case.settle().tolist() == [real, unsure, unsure, fake, unsure, fake]
     found = measure(case)
     assert found["settled"]["became_unsure"] == pytest.approx(2 / 6)
     assert found["settled"]["verdicts_on_real"]["AI-generated"] == 0.0
@@ -173,14 +197,14 @@ def test_a_verdict_that_a_copy_turns_round_is_unsure(six):
 def test_a_copy_without_a_score_turns_nothing_round(six):
     case = scored([0.9] * 6, six)
     case = dataclasses.replace(case, copies=(np.full(6, np.nan),))
-    assert set(case.settled()) == {Verdict.FAKE}
+    assert set(case.settle()) == {Verdict.FAKE}
 
 
 def test_unsure_is_no_flip():
     real, fake, unsure = Verdict.REAL, Verdict.FAKE, Verdict.UNSURE
     before = np.array([real, fake, real, unsure, fake], object)
     after = np.array([fake, real, unsure, fake, fake], object)
-    assert flips(before, after).tolist() == [True, True, False, False, False]
+    assert find_flips(before, after).tolist() == [True, True, False, False, False]
 
 
 def test_frames_of_a_sequence_are_judged_together():
@@ -203,9 +227,9 @@ def test_reencoded_pictures_are_held_against_themselves(six, tmp_path):
     case = scored([0.1, 0.2, 0.25, 0.95, 0.9, 0.85], six, ([0.1, 0.9, 0.2, 0.9, 0.9, 0.9],))
     kept = Scores(tmp_path / "s.csv")
     after = [0.9, 0.9, None, 0.95, 0.9, 0.6]  # two photographs turn, one loses its face
-    for tier in evaluate.TIERS:
+    for tier in TIERS:
         kept.add((r.sha256, tier, None if p is None else 2 * logit(p)) for r, p in zip(six, after))
-    found = reencoded(case, kept)["half the size"]
+    found = measure_reencoded(case, kept)["half the size"]
     assert found["no_face"] == 1
     assert found["auc_before"]["value"] == 1.0
     # Of two photographs and three fakes: 0.95 beats both, 0.9 ties with both, 0.6 beats none.
@@ -247,7 +271,7 @@ def test_quick_logits_are_the_models_own(untrained):
 
 def test_logits_that_differ_are_refused(untrained, monkeypatch):
     model = checkpoints.load("untrained", device="cpu")
-    monkeypatch.setattr(scores, "compiled", lambda network, size: lambda x: np.zeros(len(x)))
+    monkeypatch.setattr(inference, "compiled", lambda network, size: lambda x: np.zeros(len(x)))
     with pytest.raises(RuntimeError, match="off by"):
         quick_logits(model, 1000)(torch.randn(5, 3, 96, 96))
 
@@ -324,6 +348,8 @@ def test_a_model_is_measured_and_its_scores_are_kept(untrained, manifest, middle
     assert card.metrics["sets"]["val"]["auc"] == metrics["sets"]["val"]["auc"]
     assert len(card.metrics["sets"]["val"]["curve"]["p_fake"]) >= 8
     assert "real_by_source" not in card.metrics["sets"]["val"]
+    assert card.metrics["sets"]["test"]["real_by_family"]["f"]["n"] == 6
+    assert sum(row["n"] for row in card.metrics["sets"]["test"]["reliability"]) == 12
     for name in ("roc", "reliability", "scores", "risk"):
         with Image.open(folder / "plots" / f"{name}.png") as plot:
             assert min(plot.size) > 150
@@ -381,7 +407,7 @@ def test_a_run_is_measured_without_being_exported(untrained, manifest, middle, t
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(about))
     evaluate.main(["--run", "runs/pair", "--data", str(manifest), "--sets", "test"])
-    found = read_json(untrained / "experiments" / "pair.json")
+    found = read_json(Path("results/cross_dataset/pair.json"))
     assert found["training"]["families_of_fakes"] == ["stylegan"]
     assert 0 <= found["sets"]["test"]["auc"]["value"] <= 1
     assert [card.name for card in checkpoints.installed()] == ["untrained"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,71 +18,156 @@ from PIL import Image
 from fakeface.models import checkpoints
 from fakeface.types import Box
 from tests.conftest import random_network
-from tests.pools import Whole
+from tests.pools import Whole, row, write_manifest
 from train import export
+from train.datasets.records import SourceError
 from train.datasets.sources import read_manifest
-from train.evaluation.metrics import expected_calibration_error, fit_temperature
-from train.evaluation.scores import predict
+from train.datasets.splits import calibration
+from train.evaluation import out_of_distribution
+from train.evaluation.calibration import fit_platt
+from train.evaluation.inference import predict
+from train.evaluation.metrics import expected_calibration_error
 from train.training.recipes import Phase, Recipe
 
 TINY = Recipe(backbone="mobilenetv2_100", size=32, phases=(Phase("last stage", 1, 1, 1e-3),))
 
 
-def test_the_head_moves_by_what_half_precision_can_hold():
-    network = random_network("mobilenetv2_100")
-    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        before = network(x)
-        moved = export.shift(network, "mobilenetv2_100", -0.7654321)
-        after = network(x)
-    assert moved == pytest.approx(-0.7654321, abs=1e-3)
-    assert torch.allclose(after - before, torch.full_like(before, moved), atol=1e-5)
-    bias = network.classifier.bias.detach()
-    assert torch.equal(bias, bias.half().float())
-
-
-@pytest.mark.slow
-def test_the_shipped_model_is_calibrated_as_its_card_says(tmp_path, monkeypatch):
-    """A third of val are fakes; a temperature alone would leave p(fake) too high."""
+@pytest.fixture
+def finished(tmp_path, monkeypatch) -> list[str]:
+    """A finished run on pictures of noise, a third of them fakes; returns what exports it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setattr(export, "load_recipe", lambda name: TINY)
     monkeypatch.setattr(export, "open_detector", lambda name: Whole())
     rng = np.random.default_rng(0)
     rows = []
-    for i in range(90):
+    for i in range(180):
         label = int(i % 3 == 0)
-        picture = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
         digest = hashlib.sha256((tmp_path / f"{i}.png").read_bytes()).hexdigest()
-        rows.append(
-            {"file": f"{i}.png", "label": ("real", "fake")[label], "split": "val", "source": "s",
-             "kind": ("photo", "generated")[label], "family": "f", "group": str(i),
-             "sha256": digest}
-        )  # fmt: skip
-    with (tmp_path / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+        kind = ("photo", "generated")[label]
+        rows.append(row(file=f"{i}.png", label=("real", "fake")[label], split="val", kind=kind,
+                        group=str(i), sha256=digest))  # fmt: skip
+    manifest = write_manifest(tmp_path, rows)
     folder = tmp_path / "runs" / "tiny"
     folder.mkdir(parents=True)
-    safetensors.torch.save_file(
-        random_network("mobilenetv2_100").state_dict(), folder / "best.safetensors"
-    )
+    state = random_network("mobilenetv2_100").state_dict()
+    safetensors.torch.save_file(state, folder / "best.safetensors")
     (folder / "log.csv").write_text("phase\n")
     about = {"pictures": 2, "photographs": 1, "sources_of_photographs": 1, "data": "0",
              "families_of_fakes": ["gan"], "command": "c"}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(about))
-    export.main(["tiny", "--data", str(tmp_path / "manifest.csv"), "--name", "tiny"])
+    return ["tiny", "--data", str(manifest), "--name", "tiny"]
+
+
+@pytest.mark.slow
+def test_the_shipped_model_is_calibrated_as_its_card_says(finished, tmp_path):
+    """A third of val are fakes; a temperature alone would leave p(fake) too high."""
+    export.main(finished)
 
     model = checkpoints.load("tiny", device="cpu")
-    records = read_manifest(tmp_path / "manifest.csv")
-    faces = {r.sha256: Box(0, 0, 32, 32) for r in records}
+    records = calibration(read_manifest(tmp_path / "manifest.csv"))
+    faces = {r.sha256: Box(0, 0, 48, 48) for r in records}
     _, logits = predict(model, records, faces)
     labels = np.array([r.label for r in records])
-    assert fit_temperature(labels, logits) == pytest.approx(model.calibration.temperature, rel=0.02)
+    found = fit_platt(labels, logits)
+    assert found == pytest.approx(
+        (model.calibration.temperature, model.calibration.offset), rel=0.02, abs=0.02
+    )
     p_fake = np.array([model.score(float(z)).p_fake for z in logits])
-    assert p_fake.mean() == pytest.approx(1 / 3, abs=0.01)  # as many as there are
+    assert p_fake.mean() == pytest.approx(labels.mean(), abs=0.01)  # as many as there are
     assert expected_calibration_error(labels, p_fake, bins=3) < 0.1
     assert (p_fake[labels == 0] >= model.calibration.fake_above).mean() <= 0.02
     assert Path("checkpoints/tiny/training.csv").exists()
+
+    # Only the calibration part was looked at, and the card says so.
+    card = checkpoints.read_card(Path("checkpoints/tiny"))
+    limits = card.training["calibration"]
+    assert limits["part"] == "calibration"
+    assert limits["n_real"] + limits["n_fake"] == len(records) < 180
+    assert limits["false_positive_rate"]["n"] == (labels == 0).sum()
+
+
+@pytest.mark.slow
+def test_the_weights_are_shipped_as_they_were_trained(finished):
+    """An offset baked into the head would make the model look calibrated before calibration."""
+    export.main(finished)
+    shipped = safetensors.torch.load_file("checkpoints/tiny/model.safetensors")
+    trained = safetensors.torch.load_file("runs/tiny/best.safetensors")
+    for name, tensor in shipped.items():
+        assert torch.equal(tensor, trained[name].half())
+    assert checkpoints.read_card(Path("checkpoints/tiny")).calibration.offset != 0
+
+
+def kill_writes(monkeypatch, allowed: int) -> None:
+    """Let a process make so many changes to files, and end it at the next."""
+    left = iter(range(allowed))
+
+    def guard(change):
+        def changed(*args, **kwargs):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return change(*args, **kwargs)
+
+        return changed
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, guard(getattr(Path, name)))
+    monkeypatch.setattr(os, "fsync", guard(os.fsync))
+
+
+@pytest.mark.slow
+def test_an_export_that_is_killed_leaves_a_model_that_works(finished, tmp_path, monkeypatch):
+    export.main(finished)
+    folder = tmp_path / "checkpoints" / "tiny"
+    before = checkpoints.read_card(folder)
+    shutil.copytree(folder, tmp_path / "first")
+    weights = tmp_path / "runs" / "tiny" / "best.safetensors"
+    state = safetensors.torch.load_file(weights)
+    state["classifier.bias"] += 1
+    safetensors.torch.save_file(state, weights)
+
+    seen = set()
+    for allowed in range(40):
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "first", folder)
+        with monkeypatch.context() as patch:
+            kill_writes(patch, allowed)
+            with suppress(KeyboardInterrupt):
+                export.main(finished)
+                seen.add("finished")
+        assert [card.name for card in checkpoints.installed()] == ["tiny"]
+        model = checkpoints.load("tiny", device="cpu")
+        seen.add("old" if model.sha256 == before.sha256 else "new")
+        assert model.calibration == checkpoints.read_card(folder).calibration
+        assert model.calibration.temperature != 1 and model.calibration.fake_above < 1
+        if "finished" in seen:
+            break
+    assert seen == {"old", "new", "finished"} and allowed > 5
+
+
+@pytest.mark.slow
+def test_a_calibration_part_of_one_class_is_refused(finished, tmp_path):
+    lines = (tmp_path / "manifest.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "manifest.csv").write_text("".join(x for x in lines if ",fake," not in x))
+    with pytest.raises(SourceError, match="calibration has no fakes"):
+        export.main(finished)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_the_old_reference_stays_until_the_new_one_is_there(finished, tmp_path, monkeypatch):
+    export.main(finished)
+    monkeypatch.setattr(out_of_distribution, "open_detector", lambda name: Whole())
+    rows = (tmp_path / "manifest.csv").read_text()
+    manifest = tmp_path / "both.csv"
+    manifest.write_text(rows.replace(",val,", ",train,", 60))
+    command = ["tiny", "--data", str(manifest)]
+    out_of_distribution.main(command)
+    path = tmp_path / "checkpoints" / "tiny" / checkpoints.REFERENCE
+    first = path.read_bytes()
+    monkeypatch.setattr(out_of_distribution, "fit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        out_of_distribution.main(command)
+    assert path.read_bytes() == first

@@ -32,7 +32,7 @@ from train.datasets.epochs import blend_chance, draw, limit
 from train.datasets.faces import FaceSet
 from train.datasets.sources import read_manifest
 from train.training.distil import Teacher, shrink
-from train.training.loop import mix
+from train.training.loop import average_weights, mix
 from train.training.net2net import widen
 from train.training.patch_loss import PatchLogits, patch_loss
 from train.training.precision import autocast
@@ -65,6 +65,34 @@ def test_a_step_moves_the_open_layers_all_of_them_and_no_other(name, stages):
     assert moved(network, before) <= wanted
     missing = wanted - moved(network, before)
     assert not missing, sorted(missing)[:3]
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_every_backbone_learns_from_the_places(name):
+    """A step on the patch loss alone lowers it: half of the picture was made."""
+    network = random_network(name)
+    open_stages(network, BACKBONES[name], 5)
+    judge = PatchLogits(network, BACKBONES[name].prefix_tokens)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    x, mask = torch.randn(4, 3, 96, 96), torch.zeros(4, 28, 28)
+    x[..., :48], mask[..., :14] = x[..., :48] + 2, 1.0
+    losses = []
+    for _ in range(4):
+        loss = patch_loss(judge(x)[1], mask)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_the_average_of_the_weights_starts_short():
+    """After n steps its decay is n / (9 + n), as it always was, and never above the recipe's."""
+    network = nn.Linear(1, 1)
+    average = average_weights(network, 0.9)
+    assert [average.get_decay(step + 1) for step in (1, 2, 9)] == pytest.approx([0.1, 2 / 11, 0.5])
+    assert average.get_decay(1000) == 0.9
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +214,11 @@ def test_what_is_known_of_the_place(pool):
 
 
 def test_a_place_is_judged_as_a_picture_of_it_alone_would_be():
-    for name in ("resnet18", "mobilenetv2_100"):  # their head is linear behind the mean
-        whole, places = PatchLogits(random_network(name))(torch.randn(2, 3, 96, 128))
-        assert places.shape == (2, 3, 4)
+    # Of those whose head is linear behind the mean.
+    for name, grid in (("resnet18", 4), ("mobilenetv2_100", 4), ("vit_small_patch14_dinov2", 9)):
+        network = PatchLogits(random_network(name), BACKBONES[name].prefix_tokens)
+        whole, places = network(torch.randn(2, 3, 126, 126))
+        assert places.shape == (2, grid, grid)
         assert torch.allclose(places.mean((1, 2)), whole, atol=1e-4)
         assert places.std() > 0
 
@@ -335,6 +365,17 @@ def test_a_student_comes_nearer_to_its_teacher(pool):
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
     assert not moved(network, before)
+
+
+def test_a_transformer_teaches_by_its_tokens():
+    own, theirs = BACKBONES["mobilenetv2_100"], BACKBONES["vit_small_patch14_dinov2"]
+    student, network = build(own.name).train(), random_network(theirs.name)
+    teacher = Teacher(network, theirs, student, own, 112)
+    x = torch.randn(2, 3, 112, 112)
+    teacher(x, student(shrink(x, 96)).flatten()).backward()
+    assert [m.out_channels for m in teacher.maps] == [384] * 4
+    assert all(m.weight.grad.abs().sum() > 0 for m in teacher.maps)
+    assert student.conv_stem.weight.grad.abs().sum() > 0
 
 
 def test_a_student_is_shown_a_smaller_copy():

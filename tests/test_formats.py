@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 
 from fakeface.images import directories
 from fakeface.images.colour import DAMAGED, ODD, TOO_LARGE
-from fakeface.images.decoder import decode, decode_frame, later_frames, read_picture, spread
+from fakeface.images.decoder import decode, later_frames, read_picture, spread
+from fakeface.images.frames import decode_frame
 from fakeface.types import DamagedImage, UnsupportedFormat
 
 CASES = Path(__file__).parent / "data" / "cases"

@@ -88,8 +88,8 @@ def test_one_generated_face_among_nineteen_is_shown_and_is_unsure():
     crowd = record["crowds"]["bright"]
     assert (crowd["faces"], crowd["generated"]) == (19, 1)
     assert crowd["expected"] == pytest.approx(0.38)
-    ((*_, faces, p_fake, verdict),) = rows(found)
-    assert (faces, verdict) == ("19", "unsure") and float(p_fake) < 0.7
+    (row,) = rows(found)
+    assert (row.faces, row.verdict) == (19, "unsure") and row.p_fake < 0.7
 
 
 def test_a_crowd_that_looks_generated_is():
@@ -125,7 +125,7 @@ def test_faces_too_small_to_judge_are_counted_and_drawn():
     assert "1 too small to judge" in to_html(found, picture)
     drawn = overlay(picture, found)
     assert (drawn[24, 5] != picture.rgb[24, 5]).any()
-    assert rows(found)[0][3] == "1", "the column counts the faces that were judged"
+    assert rows(found)[0].faces == 1, "the column counts the faces that were judged"
 
 
 def test_where_all_faces_are_too_small_nothing_is_judged():

@@ -8,6 +8,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fakeface.evidence import provenance
 from fakeface.images import decoder as images
@@ -101,7 +102,7 @@ def test_the_page_holds_all_there_is_to_say():
         "60 × 70 pixels at x 20, y 10",
         "0.3100 0.9100",
         "95 %",
-        "it flipped, so the verdict is “unsure”",
+        "it changed to the opposite, so the verdict is “unsure”",
         "JPEG quality 40 20 %",
         "This face is small.",
         "25 of 100 validation faces",
@@ -137,10 +138,9 @@ def test_what_comes_from_the_file_is_escaped():
 
 
 def test_what_stands_in_the_metadata_of_a_real_file_is_escaped():
-    exif = Image.Exif()
-    exif[0x0131] = f"Stable Diffusion {EVIL}"  # Software
-    out = BytesIO()
-    Image.fromarray(PIXELS).save(out, "JPEG", exif=exif)
+    info, out = PngInfo(), BytesIO()
+    info.add_text("parameters", f"{EVIL}\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    Image.fromarray(PIXELS).save(out, "PNG", pnginfo=info)
     findings = provenance.find(out.getvalue())
     assert any("script" in finding.detail for finding in findings)
     page = Reader(html_report.to_html(analysis(findings=findings), PICTURE))
@@ -158,7 +158,7 @@ def test_a_picture_without_a_face_has_a_report_too():
 def test_a_model_without_a_title_goes_by_its_name():
     text = Reader(html_report.to_html(analysis(), PICTURE)).text
     assert "unsure Model A" in text
-    assert "real photograph b" in text
+    assert "no sign of AI found b" in text
 
 
 def test_the_record_is_the_json_of_the_contract_with_the_heatmaps():

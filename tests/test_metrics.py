@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 from train.evaluation.metrics import (
     accuracy,
     auc_interval,
     balanced_accuracy,
-    fit_offset,
-    fit_temperature,
+    count_reliability,
     reliability,
     risk_coverage,
     thresholds_curve,
@@ -94,15 +92,19 @@ def test_reliability_is_scikit_learns(case):
     assert count.sum() == inside.sum()
 
 
-def test_offset_and_temperature_are_scikit_learns_logistic_regression():
-    rng = np.random.default_rng(2)
-    labels = (rng.random(4000) < 0.35).astype(int)
-    logits = rng.normal(np.where(labels == 1, 3.0, -1.5), 2.5)
-    offset = fit_offset(labels, logits)
-    temperature = fit_temperature(labels, logits + offset)
-    theirs = LogisticRegression(C=1e9).fit(logits[:, None], labels)
-    assert 1 / temperature == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
-    assert offset / temperature == pytest.approx(theirs.intercept_[0], abs=1e-3)
+def test_the_reliability_table_counts_every_picture_once(case):
+    labels, p_fake = case
+    rows = count_reliability(labels, p_fake)
+    assert sum(row["n"] for row in rows) == len(labels)
+    for row in rows:
+        last = row["high"] == 1
+        held = (p_fake >= row["low"]) & ((p_fake < row["high"]) | last)
+        assert row["n"] == pytest.approx(held.sum(), abs=2)  # 0.3 * 10 is not quite 3
+        assert row["share"] == wilson(row["fake"], row["n"])
+    # A model that promises too much is told so by the count, not by its own p(fake).
+    boaster = count_reliability(np.array([1, 0, 0, 0]), np.full(4, 0.95))
+    assert [(row["low"], row["n"], row["fake"]) for row in boaster] == [(0.9, 4, 1)]
+    assert boaster[0]["share"]["high"] < 0.8
 
 
 def test_risk_against_coverage_of_a_known_case():

@@ -15,7 +15,7 @@ from PIL import Image
 from fakeface.models import checkpoints
 from fakeface.types import Box
 from tests.conftest import random_network
-from train.datasets.sources import Record
+from train.datasets.records import Record
 from train.evaluation import pointing
 from train.evaluation.pointing import centre_blob, hit, overlap
 from train.evaluation.store import read_json, write_json

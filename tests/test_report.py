@@ -103,6 +103,9 @@ def test_json_contract() -> None:
             },
         ],
         "provenance": [],
+        "frames": 1,
+        "frames_looked_at": [0],
+        "notes": [],
         "date": None,
         "version": fakeface.__version__,
         "note": NOTE,
@@ -155,6 +158,8 @@ def test_json_of_everything() -> None:
             "detail": "steps\x1b[31m",
             "says": "ai",
             "trust": "unsigned",
+            "checked": None,
+            "scope": None,
         }
     ]
     (one,) = found["faces"]
@@ -231,7 +236,7 @@ def test_text_names_every_face_and_model() -> None:
     ]
     assert "no face" in to_text(analysis(640, 480))
     broken = Analysis("x\n\x1b[31m\udcff", "", Status.UNREADABLE, error="It is empty.")
-    assert to_text(broken) == r"x\n\x1b[31m\udcff: unreadable. It is empty."
+    assert to_text(broken) == r"x\n\x1b[31m\xFF: unreadable. It is empty."
 
 
 def test_percentages_never_claim_certainty() -> None:

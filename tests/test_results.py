@@ -13,16 +13,19 @@ from fakeface.models import checkpoints
 from tests.conftest import card
 from train.evaluation.metrics import wilson
 from train.evaluation.store import write_json
-from train.reporting import results
-from train.reporting.results import Stored, documents, stored, table
-from train.reporting.targets import Goal, assess
+from train.reporting import results, tables
+from train.reporting.cards import describe_calibration
+from train.reporting.cells import make_table
+from train.reporting.results import make_documents
+from train.reporting.stored import ROOT, Stored, read_stored
+from train.reporting.targets import Target, assess
 
-ROOT = results.ROOT
 
-
-@pytest.mark.parametrize("path", sorted(documents(ROOT)), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted(make_documents(ROOT)), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_the_committed_documents_are_what_the_stored_results_give(path):
-    assert path.read_text(encoding="utf-8") == documents(ROOT)[path], "run `make results`"
+    assert path.read_text(encoding="utf-8") == make_documents(ROOT)[path], "run `make results`"
 
 
 def test_a_number_that_changes_changes_the_documents(tmp_path):
@@ -34,13 +37,13 @@ def test_a_number_that_changes_changes_the_documents(tmp_path):
     metrics = json.loads(path.read_text())
     metrics["sets"]["test"]["auc"]["value"] = 0.12345
     write_json(path, metrics)
-    changed = documents(tmp_path)
+    changed = make_documents(tmp_path)
     for place in ("README.md", "checkpoints/RESULTS.md", f"checkpoints/{name}/README.md"):
         assert "0.123 (" in changed[tmp_path / place]
 
 
 def test_a_table():
-    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+    assert make_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
 
 
 # -- the goals ------------------------------------------------------------------------------------
@@ -85,7 +88,7 @@ def made() -> Stored:
         "title": "Net", "training": {"recipe": {}},
         "summary": {
             "auc_mean": 0.91, "auc_worst": {"family": "flux", "value": 0.7},
-            "flagged_worst": {"family": "lfw", "value": 0.02},
+            "false_positive_rate_worst": {"family": "lfw", "value": 0.02},
         },
     }  # fmt: skip
     cards = (card("first"), card("second"))
@@ -93,8 +96,8 @@ def made() -> Stored:
         cards=tuple(dataclasses.replace(c, title=c.name.title()) for c in cards),
         metrics={"first": good, "second": other},
         pointing={"first": {"auc": auc(0.8), "pointing": {"model": 0.85}}, "second": {}},
-        baseline={}, probe={}, experiments={}, lofo={"probe": probe, "net": trained},
-        ideas={}, together={},
+        baseline={}, probe={}, runs={}, left_out={"probe": probe, "net": trained},
+        ideas={}, ensemble={},
         releases={"0.0.9": {"test_auc": auc(0.99)}, "0.0.10": {"test_auc": auc(0.97)}},
     )  # fmt: skip
 
@@ -133,28 +136,29 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
 def test_ideas_stand_beside_the_recipe_without_them(tmp_path):
     def left_out(name: str, flux: float, sd: float, known: float, *changes: str) -> None:
         write_json(
-            tmp_path / "lofo" / f"{name}.json",
+            tmp_path / "results" / "leave_one_group_out" / f"{name}.json",
             {"title": "Net", "command": f"run {name}", "summary": {},
              "training": {"recipe": {}, "changes": list(changes)},
              "families": {
                  "flux": {"kind": "fakes", "auc": auc(flux), "known": known},
                  "sd": {"kind": "fakes", "auc": auc(sd), "known": known},
-                 "lfw": {"kind": "photographs", "flagged": wilson(1, 9), "known": known}}},
+                 "lfw": {"kind": "photographs", "false_positive_rate": wilson(1, 9),
+                         "known": known}}},
         )  # fmt: skip
 
     left_out("net", 0.6, 0.8, 0.9)
     left_out("net+mixup=0.3", 0.7, 0.8, 0.95, "mixup=0.3")
-    found = results.stored(tmp_path)
-    assert (list(found.lofo), list(found.ideas)) == (["net"], ["net+mixup=0.3"])
-    rows = [line.split(" | ") for line in results.ideas(found).splitlines() if "0." in line]
+    found = read_stored(tmp_path)
+    assert (list(found.left_out), list(found.ideas)) == (["net"], ["net+mixup=0.3"])
+    rows = [line.split(" | ") for line in tables.idea_table(found).splitlines() if "0." in line]
     assert [(row[0], *row[-2:]) for row in rows[:2]] == [
         ("| none", "0.700", "0.900 |"),
         ("| `mixup=0.3`", "0.750", "0.950 |"),
     ]
-    assert "run net+mixup=0.3" in results.ideas(found)
+    assert "run net+mixup=0.3" in tables.idea_table(found)
 
 
-def test_the_matrix_keeps_data_sets_apart(made):
+def test_the_cross_dataset_table_keeps_data_sets_apart(made):
     training = {"pictures": 10, "photographs": 4, "families_of_fakes": ["gan"]}
     pair = {"title": "Pair alone", "training": training, "data": "one", "sets": {
         "test": {"auc": auc(0.8)}, "swaps": {"auc": auc(0.6)}}}  # fmt: skip
@@ -162,9 +166,9 @@ def test_the_matrix_keeps_data_sets_apart(made):
     cards = tuple(dataclasses.replace(c, training=many) for c in made.cards)
     metrics = {name: {**m, "data": "one"} for name, m in made.metrics.items()}
     elsewhere = {**pair, "title": "x", "data": "two", "sets": {"test": {"auc": auc(0.7)}}}
-    experiments = {"pair": pair, "x": elsewhere}
-    text = results.matrix(
-        dataclasses.replace(made, cards=cards, metrics=metrics, experiments=experiments)
+    runs = {"pair": pair, "x": elsewhere}
+    text = tables.cross_dataset_table(
+        dataclasses.replace(made, cards=cards, metrics=metrics, runs=runs)
     )
     first, second = text.split("Data two:")
     line = "| Pair alone (`pair`) | 4 photographs, 6 fakes (gan) | 0.800 (0.790 to 0.810) | 0.600"
@@ -175,27 +179,45 @@ def test_the_matrix_keeps_data_sets_apart(made):
 
 
 def test_a_goal_that_was_not_measured_is_not_met(made):
-    assert Goal("x", 0.9, None).gap() == ""
-    (line,) = [row for row in results.goals(made).splitlines() if "unseen sources" in row]
+    assert Target("x", 0.9, None).gap() == ""
+    (line,) = [row for row in tables.target_table(made).splitlines() if "unseen sources" in row]
     assert "| at least 0.990 | not measured |  |" in line
 
 
 def test_what_a_limit_misses_by():
-    assert Goal("x", 0.9, 0.85).missing == pytest.approx(0.05)
-    assert Goal("x", 0.9, 0.95).missing == 0
-    assert Goal("x", 0.1, 0.15, at_least=False).missing == pytest.approx(0.05)
-    assert Goal("x", 0.1, 0.05, at_least=False).missing == 0
-    assert Goal("x", 0.9, 0.9).gap() == "met"
+    assert Target("x", 0.9, 0.85).missing == pytest.approx(0.05)
+    assert Target("x", 0.9, 0.95).missing == 0
+    assert Target("x", 0.1, 0.15, at_least=False).missing == pytest.approx(0.05)
+    assert Target("x", 0.1, 0.05, at_least=False).missing == 0
+    assert Target("x", 0.9, 0.9).gap() == "met"
 
 
 def test_the_default_model_stands_first(tmp_path):
     for name, value in (("a", 0.8), ("b", 0.9)):
-        folder = tmp_path / name
-        folder.mkdir()
+        folder = tmp_path / "checkpoints" / name
         metrics = {"sets": {"val": {"auc": {"value": value}}}}
-        checkpoints.write_card(folder, dataclasses.replace(card(name), metrics=metrics))
-    assert [c.name for c in stored(tmp_path).cards] == ["b", "a"]
-    assert stored(tmp_path).probe == {}
+        checkpoints.write_card(
+            folder, dataclasses.replace(card(name), metrics=metrics, sha256="0" * 64)
+        )
+    assert [c.name for c in read_stored(tmp_path).cards] == ["b", "a"]
+    assert read_stored(tmp_path).probe == {}
+
+
+def test_a_card_tells_which_part_fitted_what(made):
+    limits = {
+        "part": "calibration", "n_real": 400, "n_fake": 300, "photographs_flagged": 0.02,
+        "photographs_of_a_family_flagged": 0.04, "fakes_called_real": 0.05,
+        "false_positive_rate": wilson(8, 400),
+        "false_positive_rate_by_family": {"all_age_faces": wilson(2, 60)},
+    }  # fmt: skip
+    new = dataclasses.replace(made.cards[0], training={"calibration": limits})
+    text = describe_calibration(new)
+    assert "a part of the validation split that nothing else was chosen by" in text
+    assert "(400 photographs, 300 fakes)" in text
+    assert "- all age faces: 3.3 % (1 to 11) of 60" in text
+    old = {"photographs_flagged": 0.02, "fakes_called_real": 0.05}
+    text = describe_calibration(dataclasses.replace(new, training={"calibration": old}))
+    assert "fitted on\nthe validation split" in text
 
 
 def test_a_release_is_remembered(tmp_path, monkeypatch):
@@ -204,7 +226,7 @@ def test_a_release_is_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "ROOT", tmp_path)
     monkeypatch.setattr(results, "__version__", "9.9.9")
     results.main(["--remember"])
-    kept = stored(tmp_path / "checkpoints").releases["9.9.9"]
+    kept = read_stored(tmp_path).releases["9.9.9"]
     name = checkpoints.default(tmp_path / "checkpoints")
     best = checkpoints.read_card(tmp_path / "checkpoints" / name)
     assert kept["model"] == best.name

@@ -29,18 +29,16 @@ from train.augment.degrade import augment, jitter
 from train.datasets import kaggle140k, wilddeepfake
 from train.datasets import records as records_module
 from train.datasets.epochs import draw
-from train.datasets.records import share, without_copies, without_swaps
-from train.datasets.sources import (
+from train.datasets.records import (
     Record,
     SourceError,
     check_groups,
     fingerprint,
-    main,
-    open_source,
-    open_sources,
-    read_manifest,
-    short,
+    share,
+    without_copies,
+    without_swaps,
 )
+from train.datasets.sources import main, open_source, open_sources, read_manifest, short
 from train.datasets.wilddeepfake import VAL, Spread
 from train.training.recipes import load_recipe
 

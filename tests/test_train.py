@@ -268,6 +268,20 @@ def test_a_run_that_starts_from_another_keeps_its_head(pool, tmp_path):
         assert next(csv.DictReader(file))["phase"] == "initial weights"
 
 
+def test_position_embeddings_are_resampled_to_the_size_of_the_network(tmp_path):
+    """DINOv2 was trained on 37 by 37 patches; here there are 16 by 16."""
+    network = build("vit_small_patch14_dinov2")
+    ramp = torch.linspace(-1, 1, 37)[:, None].expand(37, 37).reshape(1, 37 * 37, 1)
+    given = torch.cat([torch.full((1, 1, 384), 7.0), ramp.expand(-1, -1, 384)], 1)
+    safetensors.torch.save_file({"pos_embed": given.contiguous()}, tmp_path / "w.safetensors")
+    initialise(network, "vit_small_patch14_dinov2", str(tmp_path / "w.safetensors"))
+    found = network.pos_embed[0]
+    assert torch.allclose(found[0], torch.tensor(7.0)), "the class token has no place"
+    grid = found[1:, 0].reshape(16, 16)
+    assert torch.allclose(grid[:, 0], torch.linspace(-1, 1, 16), atol=0.06)
+    assert torch.allclose(grid, grid[:, :1].expand(16, 16), atol=1e-4)
+
+
 def test_initial_weights_of_another_backbone_are_refused(tmp_path):
     safetensors.torch.save_file({"stages.0.x": torch.ones(1)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointMismatch, match="does not fit resnet18"):

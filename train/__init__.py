@@ -16,10 +16,9 @@ from types import ModuleType
 MOVED = {
     "average": "training.soup",
     "baseline": "evaluation.metadata_baseline",
-    "evaluate": "evaluation.evaluate",
     "finetune": "training.finetune",
     "lofo": "evaluation.leave_one_group_out",
-    "matrix": "evaluation.cross_dataset",
+    "matrix": "reporting.cross_dataset",
     "pointing": "evaluation.pointing",
     "probe": "evaluation.linear_probe",
     "reference": "evaluation.out_of_distribution",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from fakeface.secrets import redact, redact_errors
 from fakeface.types import FakefaceError
 
 COMMANDS = {
@@ -17,15 +18,15 @@ COMMANDS = {
         "evaluation.out_of_distribution",
         "features of known faces, to tell unlike ones",
     ),
-    "evaluate": ("evaluation.evaluate", "measure a model"),
+    "evaluate": ("evaluate", "measure a model"),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": (
-        "evaluation.cross_dataset",
-        "measure runs that are not exported on every set",
+        "reporting.cross_dataset",
+        "measure runs that are not exported",
     ),
     "leave-one-group-out": (
         "evaluation.leave_one_group_out",
-        "train without each family in turn, and measure on it",
+        "measure each family unseen",
     ),
     "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
     "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
@@ -43,11 +44,12 @@ def main(argv: list[str] | None = None) -> None:
         for known, (_, purpose) in COMMANDS.items():
             print(f"  {known:20} {purpose}")
         sys.exit(0 if name in ("-h", "--help") else f"\nThere is no command {name!r}.")
+    redact_errors()
     sys.argv[0] = f"python -m train {name}"  # as the command's own help calls it
     try:
         importlib.import_module(f"train.{COMMANDS[name][0]}").main(arguments[1:])
     except FakefaceError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(redact(f"error: {error}"))
 
 
 if __name__ == "__main__":

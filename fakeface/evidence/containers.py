@@ -11,14 +11,28 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from fakeface.evidence.exif import read_exif
-from fakeface.evidence.fields import DAMAGED, MAX_CHUNKS, MAX_FIELDS, MAX_TEXT, Field, Part, Trouble
+from fakeface.evidence.fields import (
+    DAMAGED,
+    MAX_CHUNKS,
+    MAX_FIELDS,
+    MAX_PARTS,
+    MAX_TEXT,
+    MAX_TOTAL,
+    Field,
+    Part,
+    Trouble,
+)
 from fakeface.evidence.iptc import read_records, read_resources
 
 _XMP_PREFIX: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP_PREFIX: Final = b"Photoshop 3.0\0"
+_NESTED: Final = frozenset(
+    b"moov trak mdia minf stbl dinf edts udta mvex moof traf meta iprp ipco".split()
+)
 _RAW_PROFILE: Final = re.compile("(?i)Raw profile type (exif|app1|xmp|iptc|8bim)")
 
 
@@ -34,14 +48,39 @@ def read_parts(data: bytes) -> Iterator[Part]:
     return iter(())
 
 
-def _png(data: memoryview) -> Iterator[Part]:
-    at, tried = 8, 0
+def crowded(data: bytes) -> bool:
+    """Whether a file has so many parts that a reader with no limit of its own would take minutes.
+
+    Args:
+        data: a whole file; of an unknown format it is False.
+    """
+    for pattern, walk in _WALKS:
+        if re.match(pattern, data[:64], re.DOTALL):
+            try:
+                return sum(1 for _ in islice(walk(memoryview(data)), MAX_PARTS + 1)) > MAX_PARTS
+            except (struct.error, IndexError, RecursionError):  # cut short, so nothing follows
+                return False
+    return False
+
+
+def png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """The kind and the whole of each chunk of a PNG, up to its end and at most MAX_CHUNKS."""
+    at = 8
     for _ in range(MAX_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length]
-        at += 12 + length
-        if kind == b"IEND" or at > len(data):  # what follows the end is no part of the picture
+        if at + 12 > len(data):
             return
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if at + 12 + length > len(data):
+            return
+        yield kind, data[at : at + 12 + length]
+        if kind == b"IEND":  # what follows the end is no part of the picture
+            return
+        at += 12 + length
+
+
+def _png(data: memoryview) -> Iterator[Part]:
+    tried, room = 0, MAX_TOTAL
+    for kind, chunk in png_chunks(data):
         if kind not in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
             continue
         tried += 1
@@ -49,40 +88,53 @@ def _png(data: memoryview) -> Iterator[Part]:
             yield Trouble("png", f"there are more than {MAX_FIELDS} of them", limit=True)
             return
         place = "exif" if kind == b"eXIf" else "png"
-        (checksum,) = struct.unpack_from(">I", data, at - 4)
+        body = chunk[8:-4]
+        (checksum,) = struct.unpack_from(">I", chunk, len(chunk) - 4)
         if zlib.crc32(body, zlib.crc32(kind)) != checksum:
             yield Trouble(place, "a checksum is wrong")
         elif kind == b"eXIf":
             yield from read_exif(body)
         else:
-            yield from _png_text(kind, body)
-    yield Trouble("file", f"it has more than {MAX_CHUNKS} parts", limit=True)
+            try:
+                name, text, encoding = _unpacked(kind, bytes(body[: MAX_TEXT + 200]))
+            except (ValueError, IndexError, zlib.error):
+                yield Trouble("png", DAMAGED)
+                continue
+            room -= len(text)
+            if room < 0:
+                yield Trouble("png", f"they are more than {MAX_TOTAL >> 20} MiB", limit=True)
+                return
+            yield from _png_text(name, text, encoding)
 
 
-def _png_text(kind: bytes, chunk: memoryview) -> Iterator[Part]:
-    try:
-        keyword, rest = bytes(chunk[: MAX_TEXT + 200]).split(b"\0", 1)
-        encoding = "latin-1"
-        if kind == b"zTXt":
-            rest = _inflate(rest[1:])  # the first byte names the one method there is
-        elif kind == b"iTXt":
-            encoding = "utf-8"
-            packed, rest = rest[0], rest[2:]
-            _, _, rest = rest.split(b"\0", 2)  # the language and the translated keyword
-            rest = _inflate(rest) if packed else rest
-    except (ValueError, IndexError, zlib.error):
-        yield Trouble("png", DAMAGED)
-        return
-    name = keyword.decode("latin-1")
+def _unpacked(kind: bytes, body: bytes) -> tuple[str, bytes, str]:
+    """The keyword, the text and its encoding, of a chunk of text.
+
+    Raises:
+        ValueError, IndexError, zlib.error: it is damaged.
+    """
+    keyword, rest = body.split(b"\0", 1)
+    encoding = "latin-1"
+    if kind == b"zTXt":
+        rest = _inflate(rest[1:])  # the first byte names the one method there is
+    elif kind == b"iTXt":
+        encoding = "utf-8"
+        packed, rest = rest[0], rest[2:]
+        _, _, rest = rest.split(b"\0", 2)  # the language and the translated keyword
+        rest = _inflate(rest) if packed else rest
+    return keyword.decode("latin-1"), rest, encoding
+
+
+def _png_text(name: str, text: bytes, encoding: str) -> Iterator[Part]:
     if name == "XML:com.adobe.xmp":
-        yield rest
+        yield text
         return
-    if len(rest) > MAX_TEXT:
+    if len(text) > MAX_TEXT:
         yield Trouble("png", f"one is larger than {MAX_TEXT >> 20} MiB", limit=True)
     if profile := _RAW_PROFILE.fullmatch(name):
-        yield from _raw_profile(profile[1].lower(), rest)
+        yield from _raw_profile(profile[1].lower(), text)
     else:
-        yield Field("png", name, rest[:MAX_TEXT].decode(encoding, "replace"))
+        yield Field("png", name, text[:MAX_TEXT].decode(encoding, "replace"))
 
 
 def _raw_profile(kind: str, text: bytes) -> Iterator[Part]:
@@ -119,22 +171,36 @@ def _inflate(packed: bytes) -> bytes:
     return text
 
 
-def _jpeg(data: memoryview) -> Iterator[Part]:
+def _segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The marker and the body of each segment of a JPEG before its pixels."""
     at = 2
+    marks = re.compile(rb"\xff+([^\xff])", re.DOTALL)
     for _ in range(MAX_CHUNKS):
-        marks = re.compile(rb"\xff+([^\xff])", re.DOTALL).match(data, at)
-        if marks is None:
+        mark = marks.match(data, at)
+        if mark is None:
             return
-        marker, at = marks[1][0], marks.end()
+        marker, at = mark[1][0], mark.end()
         if marker in (0xD9, 0xDA):  # the end, or the pixels
             return
         if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:  # without a length
             continue
         (length,) = struct.unpack_from(">H", data, at)
-        body = bytes(data[at + 2 : at + length])
+        yield marker, data[at + 2 : at + length]
         at += max(length, 2)
+
+
+def _jpeg(data: memoryview) -> Iterator[Part]:
+    tried = 0
+    for marker, segment in _segments(data):
+        if marker not in (0xE1, 0xED, 0xFE):
+            continue
+        tried += 1
+        if tried > MAX_FIELDS:
+            yield Trouble("file", f"there are more than {MAX_FIELDS} segments of it", limit=True)
+            return
+        body = bytes(segment)
         if marker == 0xE1 and body.startswith(b"Exif\0"):
-            yield from read_exif(memoryview(body)[6:])
+            yield from read_exif(segment[6:])
         elif marker == 0xE1 and body.startswith(_XMP_PREFIX):
             yield body[len(_XMP_PREFIX) :]
         elif marker == 0xED and body.startswith(_PHOTOSHOP_PREFIX):
@@ -143,19 +209,56 @@ def _jpeg(data: memoryview) -> Iterator[Part]:
             yield Field("comment", "Comment", body.decode("utf-8", "replace"))
 
 
-def _webp(data: memoryview) -> Iterator[Part]:
+def _riff_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """The kind and the body of each chunk of a WebP."""
     (size,) = struct.unpack_from("<I", data, 4)
     end, at = min(len(data), 8 + size), 12
     for _ in range(MAX_CHUNKS):
         if at + 8 > end:
             return
         kind, length = struct.unpack_from("<4sI", data, at)
-        body = data[at + 8 : min(at + 8 + length, end)]
+        yield kind, data[at + 8 : min(at + 8 + length, end)]
         at += 8 + length + length % 2
+
+
+def _webp(data: memoryview) -> Iterator[Part]:
+    tried = 0
+    for kind, body in _riff_chunks(data):
+        if kind not in (b"EXIF", b"XMP "):
+            continue
+        tried += 1
+        if tried > MAX_FIELDS:
+            yield Trouble("file", f"there are more than {MAX_FIELDS} chunks of it", limit=True)
+            return
         if kind == b"EXIF":
             yield from read_exif(body)
-        elif kind == b"XMP ":
+        else:
             yield bytes(body[: MAX_TEXT + 1])
+
+
+def _gif_blocks(data: memoryview) -> Iterator[int]:
+    """Where each block and each part of a block of a GIF begins.
+
+    Raises:
+        IndexError: it is cut short.
+    """
+    at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    while data[at] in (0x21, 0x2C):  # an extension, or a picture with a table of colours
+        table = data[at] == 0x2C and data[at + 9]
+        at += 11 + (3 << (table & 7) + 1 if table & 0x80 else 0) if data[at] == 0x2C else 2
+        while data[at]:
+            yield at
+            at += 1 + data[at]
+        yield at
+        at += 1
+
+
+def _all_boxes(data: memoryview, depth: int = 10) -> Iterator[bytes]:
+    """The kind of each box of an AVIF or HEIC, and of the boxes in it."""
+    for kind, body in _boxes(data):
+        yield kind
+        if kind in _NESTED and depth:
+            yield from _all_boxes(body[4:] if kind == b"meta" else body, depth - 1)
 
 
 def _bmff(data: memoryview) -> Iterator[Part]:
@@ -230,10 +333,21 @@ def _item_places(iloc: memoryview) -> Iterator[tuple[int, tuple[int, int]]]:
                 yield item, (start, length)
 
 
+_PNG: Final = rb"\x89PNG\r\n\x1a\n"
+_JPEG: Final = rb"\xff\xd8\xff"
+_WEBP: Final = rb"RIFF.{4}WEBP"
+_BMFF: Final = rb".{4}ftyp(.{4}){0,12}?(avi[fs]|hei[cxms]|hev[cxms]|mif1|msf1)"
 _READERS: Final[tuple[tuple[bytes, Callable[[memoryview], Iterator[Part]]], ...]] = (
-    (rb"\x89PNG\r\n\x1a\n", _png),
-    (rb"\xff\xd8\xff", _jpeg),
-    (rb"RIFF.{4}WEBP", _webp),
+    (_PNG, _png),
+    (_JPEG, _jpeg),
+    (_WEBP, _webp),
     (rb"II\*\0|MM\0\*", read_exif),
-    (rb".{4}ftyp(.{4}){0,12}?(avi[fs]|hei[cxms]|hev[cxms]|mif1|msf1)", _bmff),
+    (_BMFF, _bmff),
+)
+_WALKS: Final[tuple[tuple[bytes, Callable[[memoryview], Iterator[object]]], ...]] = (
+    (_PNG, png_chunks),
+    (_JPEG, _segments),
+    (_WEBP, _riff_chunks),
+    (rb"GIF8[79]a", _gif_blocks),
+    (_BMFF, _all_boxes),
 )

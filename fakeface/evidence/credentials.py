@@ -16,6 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from fakeface.evidence.containers import crowded
+from fakeface.evidence.fields import MAX_PARTS
 from fakeface.evidence.known import Scope
 from fakeface.evidence.manifest import PARTS_BY_AI, programs, summarise
 from fakeface.evidence.text import clean, quote
@@ -26,6 +28,8 @@ TRUST_LIST: Final = "FAKEFACE_C2PA_TRUST"  # names a PEM file of the certificate
 Checked: TypeAlias = Literal["holds", "does_not_hold", "not_checked"]
 _Statuses: TypeAlias = list[Mapping[str, Any]]
 
+# A file with credentials holds boxes of this kind, or the address of credentials in XMP.
+_SIGNS: Final = re.compile(rb"jumb|provenance")
 _MOST_EARLIER: Final = 50  # manifests of earlier pictures that are looked at
 
 
@@ -45,6 +49,15 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
         data: the whole file.
         anchors: certificates in PEM that vouch for signers and for time stamps; may be empty.
     """
+    if not _SIGNS.search(data):  # so that most files need not wait for the library
+        return
+    if crowded(data):
+        yield _unchecked(
+            "Content credentials were not checked",
+            f"The file has more than {MAX_PARTS} parts, too many to check it in good time. This is "
+            "a limit of fakeface and no sign of damage.",
+        )
+        return
     try:
         import c2pa  # here, since it loads a library of 23 MB
     except (ImportError, OSError, RuntimeError):
@@ -174,7 +187,7 @@ def _check(failures: _Statuses, successes: _Statuses | None = None) -> _Check:
     if successes is not None:
         passed = [str(status.get("code")) for status in successes if not _is_personal(status)]
         if _SIGNED not in passed or not any(re.match(_BOUND, code) for code in passed):
-            return _Check("not_checked", f"they are in a form that is not understood ({odd})")
+            return _Check("not_checked", "they are in a form that is not understood here")
     return _Check("holds", odd)
 
 

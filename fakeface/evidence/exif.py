@@ -1,20 +1,16 @@
-"""EXIF: the tags that matter, and how much memory it would take to read all of them.
+"""EXIF: the tags that matter, of the first directory of a TIFF and of the one of EXIF.
 
-Pillow would do some of this, but it reads every tag, and a small file may declare thousands of
-tags that all point to the same megabytes. `swells` tells whether one does.
+Pillow reads every tag, and a small file may declare thousands that all point to the same megabytes.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 from fakeface.evidence.fields import DAMAGED, MAX_TEXT, Field, Part, Trouble
-
-MAX_SURPLUS: Final = 32 * 2**20  # bytes that reading all tags may take beyond what a file holds
 
 _MAX_TAGS: Final = 512  # of one directory that are looked at
 _TAGS: Final = {
@@ -29,15 +25,9 @@ _XMP_TAG: Final = 0x02BC
 _EXIF_POINTER: Final = 0x8769
 _ORDERS: Final = {b"II": "<", b"MM": ">"}
 _EXIF_PREFIX: Final = b"Exif\0\0"
-_POINTERS: Final = (_EXIF_POINTER, 0x8825, 0xA005)  # to the directories of EXIF, GPS and Interop
-
 # Bytes of one element of each kind, in the file.
 _KINDS: Final = {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}
 _SIZES: Final = {kind: size for size, kinds in _KINDS.items() for kind in kinds}
-# Bytes of one element in memory: text as it is, rationals as objects, other numbers in tuples.
-_WEIGHTS: Final = {1: 1, 2: 1, 7: 1, 5: 280, 10: 280}
-_WEIGHT: Final = 50
-_ENTRY_WEIGHT: Final = 200
 _MAX_PREFIXES: Final = 8  # of "Exif" before EXIF data: some writers put two
 
 
@@ -87,75 +77,19 @@ def _without_prefixes(data: memoryview) -> memoryview:
     return data
 
 
-def _entries(
-    data: memoryview, order: str, start: int, *, big: bool = False
-) -> Iterator[tuple[int, int, int, int]]:
+def _entries(data: memoryview, order: str, start: int) -> Iterator[tuple[int, int, int, int]]:
     """Tag, kind, number of elements and place of the value, of each entry of a directory.
 
     Raises:
         struct.error: the data end before the directory does.
     """
-    number, head, width = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
-    (entries,) = struct.unpack_from(order + number, data, start)
-    at = start + struct.calcsize(number)
-    for _ in range(entries):
-        tag, kind, count = struct.unpack_from(order + head, data, at)
-        place = at + 4 + width
-        if count * _SIZES.get(kind, 1) > width:  # it does not fit into the entry
-            (place,) = struct.unpack_from(order + "IQ"[big], data, place)
+    (entries,) = struct.unpack_from(order + "H", data, start)
+    for at in range(start + 2, start + 2 + 12 * entries, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", data, at)
+        place = at + 8
+        if count * _SIZES.get(kind, 1) > 4:  # it does not fit into the entry
+            (place,) = struct.unpack_from(order + "I", data, place)
         yield tag, kind, count, place
-        at += 4 + 2 * width
-
-
-def swells(data: bytes) -> bool:
-    """Whether reading all tags takes far more memory than the data: more than MAX_SURPLUS beyond.
-
-    Several tags may point to the same bytes, and numbers take more room as objects than in a file,
-    so this is what to ask before a reader that copies or converts every tag sees the data. Values
-    that end beyond the data cost nothing, for no reader gets them.
-
-    Args:
-        data: a whole TIFF or BigTIFF, or EXIF data with or without the prefix "Exif".
-    """
-    prefixes = 0
-    while data.startswith(_EXIF_PREFIX, len(_EXIF_PREFIX) * prefixes):
-        prefixes += 1
-        if prefixes > _MAX_PREFIXES:  # Pillow copies the data for each
-            return True
-    block = memoryview(data)[len(_EXIF_PREFIX) * prefixes :]
-    order = _ORDERS.get(bytes(block[:2]))
-    if order is None:
-        return False
-    room = len(block) + MAX_SURPLUS
-    # Pillow takes the third byte for the version, other readers both: if they disagree, both count.
-    for big in {bytes(block[2:3]) == b"+", b"+" in bytes(block[2:4])}:
-        for weight in _weights(block, order, big=big):
-            room -= weight
-            if room < 0:
-                return True
-    return False
-
-
-def _weights(data: memoryview, order: str, *, big: bool) -> Iterator[int]:
-    """Bytes of memory for each entry of the directories that Pillow reads for a picture."""
-    starts: list[int] = []
-    with suppress(struct.error):
-        starts += struct.unpack_from(order + "IQ"[big], data, 8 if big else 4)
-    seen = set(starts)
-    for start in starts:  # which grows
-        with suppress(struct.error, OverflowError):  # damage
-            for tag, kind, count, place in _entries(data, order, start, big=big):
-                size = _SIZES.get(kind, 0)
-                if not size or place + count * size > len(data):
-                    yield _ENTRY_WEIGHT
-                    continue
-                yield _ENTRY_WEIGHT + count * _WEIGHTS.get(kind, _WEIGHT)
-                if tag in _POINTERS:
-                    target = data[place : place + size]
-                    other = int.from_bytes(target, "little" if order == "<" else "big")
-                    if other not in seen:
-                        seen.add(other)
-                        starts.append(other)
 
 
 def _text(tag: int, value: bytes, order: str) -> str:

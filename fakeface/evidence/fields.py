@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 MAX_TEXT: Final = 2**20  # bytes of one field, unpacked, and of one XMP packet
 MAX_TOTAL: Final = 4 * MAX_TEXT
 MAX_FIELDS: Final = 256
-MAX_CHUNKS: Final = 100_000  # or segments, or boxes, of one file
+MAX_CHUNKS: Final = 100_000  # or segments, or boxes, of one file that are looked at
+MAX_PARTS: Final = 20_000  # of a file that is given to the library that checks credentials
 
 DAMAGED: Final = "they are damaged"
 

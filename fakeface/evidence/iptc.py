@@ -9,6 +9,7 @@ from typing import Final
 from fakeface.evidence.fields import DAMAGED, Field, Part, Trouble
 
 _NAMES: Final = {65: "OriginatingProgram", 110: "Credit"}  # of record 2
+_MAX_RESOURCES: Final = 1000  # of one block; Photoshop writes some dozens
 _RECORDS: Final = 0x0404  # the resource of Photoshop that holds them
 
 
@@ -16,7 +17,9 @@ def read_resources(body: bytes) -> Iterator[Part]:
     """The records among Photoshop's resources, each of which begins with "8BIM"."""
     at = 0
     try:
-        while body[at : at + 4] == b"8BIM":
+        for _ in range(_MAX_RESOURCES):
+            if body[at : at + 4] != b"8BIM":
+                return
             (kind,) = struct.unpack_from(">H", body, at + 4)
             at += 6 + (body[at + 6] + 2) // 2 * 2  # a name of even length, its length included
             (size,) = struct.unpack_from(">I", body, at)

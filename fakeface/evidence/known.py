@@ -77,7 +77,7 @@ class Known:
     settings: Sequence[Settings]
     program_fields: frozenset[str]
     sentence_fields: frozenset[str]
-    ai_assertions: Mapping[str, str]
+    ai_assertions: frozenset[str]
     source_keys: frozenset[str]
     model_keys: frozenset[str]
 
@@ -92,14 +92,13 @@ class Known:
 def known() -> Known:
     """The table of this installation."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    generators = _names(table["generators"], "names")
     return Known(
         sources={
             row["name"].lower(): Source(row["says"], row["scope"], row["words"])
             for row in table["source_types"]
         },
-        generators=generators,
-        signed_generators=generators | _names(table["generators"], "signed_names"),
+        generators=_names(table["generators"], "names"),
+        signed_generators=_names(table["generators"], "names", "signed_names"),
         devices=_names(table["generators"], "devices"),
         editors=_names(table["editors"], "names"),
         sentences={
@@ -117,14 +116,16 @@ def known() -> Known:
         ],
         program_fields=frozenset(table["fields"]["programs"]),
         sentence_fields=frozenset(table["fields"]["sentences"]),
-        ai_assertions={row["label"]: row["words"] for row in table["ai_assertions"]},
+        ai_assertions=frozenset(row["label"] for row in table["ai_assertions"]),
         source_keys=frozenset(table["keys"]["source_type"]),
         model_keys=frozenset(table["keys"]["model"]),
     )
 
 
-def _names(rows: Iterable[Mapping[str, Any]], key: str) -> dict[str, str]:
-    return {plain(name): row["name"] for row in rows for name in row.get(key, ())}
+def _names(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[str, str]:
+    """Names as they are compared -> whom they name, long ones first."""
+    names = {plain(name): row["name"] for row in rows for key in keys for name in row.get(key, ())}
+    return dict(sorted(names.items(), key=lambda item: -len(item[0])))
 
 
 def plain(text: str) -> str:
@@ -143,9 +144,9 @@ def name_in(table: Mapping[str, str], text: str) -> str | None:
     if len(text) > _MOST:
         return None
     text = plain(text)
-    for name in sorted(table, key=len, reverse=True):
+    for name, whom in table.items():
         if text.startswith(name) and _is_version(text[len(name) :]):
-            return table[name]
+            return whom
     return None
 
 

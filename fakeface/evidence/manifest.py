@@ -21,7 +21,10 @@ _STRENGTH: Final = (("ai", "whole"), ("ai", "part"), ("edited", "part"), ("camer
 _HARMLESS: Final = {
     *("created", "opened", "placed", "published", "converted", "transcoded", "repackaged"),
     *("resized", "orientation", "watermarked", "unknown"),
+    *("watermarked.bound", "watermarked.unbound"),
 }
+# Assertions of metadata, which are about the picture as it is.
+_METADATA: Final = re.compile(r"stds\.|c2pa\.metadata|cawg\.metadata")
 _MOST: Final = 1000  # elements of any list
 _DEPTH: Final = 12  # of maps and lists within each other
 
@@ -55,6 +58,7 @@ def statements(manifest: Mapping[str, Any]) -> Iterator[Statement]:
     found: list[Statement] = []
     actions: list[Mapping[str, Any]] = []
     legacy = False
+    scope: Scope
     for assertion in _list(manifest.get("assertions")):
         label = re.sub(r"__\d+$", "", str(assertion.get("label")))
         data = assertion.get("data")
@@ -63,8 +67,9 @@ def statements(manifest: Mapping[str, Any]) -> Iterator[Statement]:
         elif label in table.ai_assertions:
             legacy = True
             found.append(_by_ai(_scope_of_tool(manifest), _names(table, _at(data, "description"))))
-        else:
-            found += (_of(source, "whole") for source in _sources(table, data))
+        elif not label.startswith("c2pa.ingredient"):  # these are told apart below
+            scope = "whole" if _METADATA.match(label) else _scope_of_tool(manifest)
+            found += (_of(source, scope) for source in _sources(table, data))
     for action in actions:
         found += _of_action(table, action)
     if edits := [action for action in actions if _kind(action) not in {"", *_HARMLESS}]:
@@ -156,20 +161,25 @@ def _scope_of_tool(manifest: Mapping[str, Any]) -> Scope:
 def programs(manifest: Mapping[str, Any]) -> list[str]:
     """The names of the programs that wrote a manifest, the first of which is the main one."""
     infos = _list(manifest.get("claim_generator_info"))
-    names = [str(info["name"]) for info in infos if info.get("name")]
-    legacy = manifest.get("claim_generator")
-    if isinstance(legacy, str) and legacy:  # "Adobe_Firefly/1.0 c2pa-rs/0.33", as of a browser
-        names += [legacy, legacy.split()[0] if legacy.split() else ""]
-    return [name for name in names if name]
+    names = [_at(info, "name") for info in infos] + [manifest.get("claim_generator")]
+    found = []
+    for name in names:
+        if isinstance(name, str) and name.strip():
+            found.append(name)
+            if "/" in name:  # "Adobe_Firefly/1.0 c2pa-rs/0.33", as browsers name themselves
+                found.append(name.partition("/")[0])
+    return found
 
 
 def _actions(data: object) -> list[Mapping[str, Any]]:
-    """The actions of an assertion, each with the agent that it names by number."""
+    """The actions of an assertion, each with its template and the agent that it names by number."""
     if not isinstance(data, Mapping):
         return []
     agents = _list(data.get("softwareAgents"))
+    templates = {str(template.get("action")): template for template in _list(data.get("templates"))}
     found: list[Mapping[str, Any]] = []
     for action in _list(data.get("actions")):
+        action = {**templates.get(str(action.get("action")), {}), **action}
         number = action.get("softwareAgentIndex")
         if "softwareAgent" not in action and isinstance(number, int) and 0 <= number < len(agents):
             action = {**action, "softwareAgent": agents[number]}
@@ -185,8 +195,10 @@ def _kind(action: Mapping[str, Any]) -> str:
 
 def _sources(table: Known, node: object) -> Iterator[Source]:
     for value in _values(node, table.source_keys):
-        if source := table.source(value):
-            yield source
+        # A text, a list of them, or in JSON-LD a map with the address as "@id".
+        for item in value if isinstance(value, list) else [value]:
+            if source := table.source(_at(item, "@id") if isinstance(item, Mapping) else item):
+                yield source
 
 
 def _values(node: object, names: set[str] | frozenset[str], depth: int = _DEPTH) -> Iterator[Any]:

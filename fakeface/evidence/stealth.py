@@ -25,6 +25,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from fakeface.evidence.containers import png_chunks
 from fakeface.evidence.fields import MAX_TEXT, Field, Trouble
 from fakeface.evidence.text import quote
 from fakeface.types import Finding
@@ -47,7 +48,7 @@ class Mark(NamedTuple):
     Attributes:
         signature: one of the four.
         plane: where it is, in words.
-        text: what stands there; None where that is damaged.
+        text: what stands there, perhaps cut short; None where nothing can be read.
     """
 
     signature: str
@@ -119,19 +120,17 @@ def _mark(channels: npt.NDArray[np.uint8], plane: str) -> Iterator[Mark]:
         return
     (length,) = struct.unpack(">I", read(8 * _HEAD, 4).rjust(4, b"\0"))
     body = read(8 * (_HEAD + 4), min(length // 8, MAX_TEXT))
-    text: str | None = None
-    if len(body) == length // 8 and body:
-        text = _text(body, packed=signature.endswith(b"comp"))
-    yield Mark(signature.decode(), _WORDS[plane], text)
+    yield Mark(signature.decode(), _WORDS[plane], _text(body, packed=signature.endswith(b"comp")))
 
 
 def _text(body: bytes, *, packed: bool) -> str | None:
+    """The text, as far as it goes: where the picture was cut, its end is missing."""
     if packed:
         try:
             body = zlib.decompressobj(wbits=31).decompress(body, MAX_TEXT)  # 31: gzip
         except zlib.error:
             return None
-    return body.decode("utf-8", "replace")
+    return body.decode("utf-8", "replace") or None
 
 
 def fields(mark: Mark) -> list[Field]:
@@ -210,9 +209,10 @@ def _rows(data: bytes, stride: int, count: int) -> Iterator[bytes]:
     inflater = zlib.decompressobj()
     buffer = b""
     for chunk in _idat(data):
-        while chunk:
-            buffer += inflater.decompress(chunk, max(stride, 65_536))
-            chunk = inflater.unconsumed_tail
+        packed: bytes | memoryview = chunk
+        while packed:
+            buffer += inflater.decompress(packed, max(stride, 65_536))
+            packed = inflater.unconsumed_tail
             while len(buffer) >= stride:
                 yield buffer[:5]
                 buffer = buffer[stride:]
@@ -221,8 +221,8 @@ def _rows(data: bytes, stride: int, count: int) -> Iterator[bytes]:
                     return
 
 
-def _idat(data: bytes) -> Iterator[bytes]:
-    for kind, chunk in _chunks(data):
+def _idat(data: bytes) -> Iterator[memoryview]:
+    for kind, chunk in png_chunks(memoryview(data)):
         if kind == b"IDAT":
             yield chunk[8:-4]
 
@@ -231,16 +231,5 @@ def _bare(data: bytes) -> bytes:
     """A PNG without what is beside its pixels, which must not keep Pillow from them."""
     if not data.startswith(_PNG):
         return data
-    needed = (chunk for kind, chunk in _chunks(data) if kind[:1].isupper())
-    return _PNG + b"".join(needed)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the whole of each chunk of a PNG."""
-    at = len(_PNG)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at : at + 12 + length]
-        if kind == b"IEND":
-            return
-        at += 12 + length
+    chunks = png_chunks(memoryview(data))
+    return _PNG + b"".join(chunk for kind, chunk in chunks if kind[:1].isupper())

@@ -9,6 +9,7 @@ from xml.parsers import expat
 from fakeface.evidence.fields import MAX_TEXT, Field, Trouble
 
 _MAX_ELEMENTS: Final = 20_000  # of one packet
+_MAX_ATTRIBUTES: Final = 20_000
 _MAX_DEPTH: Final = 64
 
 # Properties that matter, by their namespace; others are passed over.
@@ -38,6 +39,8 @@ def read_xmp(packet: bytes) -> list[Field | Trouble]:
     found: list[Field | Trouble] = []
     if len(packet) > MAX_TEXT:
         return [Trouble("xmp", f"they are larger than {MAX_TEXT >> 20} MiB", limit=True)]
+    if packet.count(b"=") > _MAX_ATTRIBUTES:  # which the parser would hold all at once
+        return [Trouble("xmp", f"they have more than {_MAX_ATTRIBUTES} attributes", limit=True)]
     elements = 0
     path: list[str | None] = []  # for each open element, the property that its text belongs to
     texts: list[list[str]] = []

@@ -1,28 +1,22 @@
 """From the bytes of a file to an upright sRGB picture, safely.
 
-The first bytes say what a file is, its name is never trusted, and exactly one reader sees it: a
-module for each family of formats, which takes out what only describes the picture (text, EXIF, a
-colour profile) and gives a parser the rest. So trouble in what describes a picture never costs
-the picture; it becomes a note. The size that the header declares is checked before a pixel is
-decoded, and not by `Image.MAX_IMAGE_PIXELS`, a global that every thread and library shares.
+The first bytes say what a file is, its name is never trusted, and exactly one reader sees it: see
+`fakeface.images.frames`. Strangers' files are decoded in processes of their own, which have little
+memory and time: see `fakeface.images.workers`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from fakeface import types
-from fakeface.images import bmff, bmp, gif, jpeg, pixels, png, tiff, webp
-from fakeface.images.encoded import LIMIT, MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES, Encoded
-from fakeface.images.kinds import recognise
+from fakeface.images import frames, workers
+from fakeface.images.encoded import MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES
+from fakeface.names import spell
 from fakeface.types import RGB, Picture
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "TOO_MANY_BYTES"]
@@ -31,31 +25,6 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")  # MPO is
 FRAMES: Final = 5  # of a moving picture are looked at, at most
 
 _REACH: Final = 200_000_000  # pixels; most formats decode all frames before the one that is asked
-_READERS: Final[dict[str, Callable[[bytes, int], Encoded]]] = {
-    "JPEG": jpeg.read,
-    "PNG": png.read,
-    "WebP": webp.read,
-    "AVIF": bmff.read_avif,
-    "HEIC": bmff.read_heic,
-    "BMP": bmp.read,
-    "GIF": gif.read,
-    "TIFF": tiff.read,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """A frame of a file.
-
-    Attributes:
-        rgb: see `decode`.
-        frames: how many pictures the file shows one after the other, or on pages.
-        notes: sentences on what could not be read beside the pixels, and on their colours.
-    """
-
-    rgb: RGB
-    frames: int
-    notes: tuple[str, ...]
 
 
 def read_picture(data: bytes, file: str = "") -> Picture:
@@ -65,7 +34,7 @@ def read_picture(data: bytes, file: str = "") -> Picture:
         data: see `decode`, which tells the errors too.
         file: the name to report.
     """
-    found = decode_frame(data)
+    found = workers.decode_frame(data)
     digest = hashlib.sha256(data).hexdigest()
     return Picture(data, digest, found.rgb, file, frames=found.frames, notes=found.notes)
 
@@ -79,11 +48,18 @@ def later_frames(picture: Picture) -> Iterator[Picture]:
     """
     for index in spread(picture.frames, picture.rgb.shape[0] * picture.rgb.shape[1])[1:]:
         try:
-            found = decode_frame(picture.data, index)
+            found = workers.decode_frame(picture.data, index)
         except types.ImageError:
             continue
         picture = replace(picture, rgb=found.rgb, looked=(*picture.looked, index))
         yield picture
+
+
+def at_frame(picture: Picture, frame: int) -> Picture:
+    """The picture at the frame that an analysis speaks of, which is mostly the one it has."""
+    if frame == picture.looked[-1]:
+        return picture
+    return replace(picture, rgb=workers.decode_frame(picture.data, frame).rgb, looked=(frame,))
 
 
 def spread(frames: int, size: int) -> tuple[int, ...]:
@@ -107,7 +83,7 @@ def open_picture(path: Path) -> Picture:
 
 
 def decode(data: bytes) -> RGB:
-    """Decodes a picture; of an animation or a stack of pages, the first.
+    """Decodes a picture in this process; of an animation or a stack of pages, the first.
 
     Args:
         data: a whole file of one of FORMATS, or HEIC where the package pi-heif is installed.
@@ -121,47 +97,7 @@ def decode(data: bytes) -> RGB:
     Raises:
         EmptyFile, NotAnImage, UnsupportedFormat, DamagedImage, ImageTooLarge: all ImageError.
     """
-    return decode_frame(data).rgb
-
-
-def decode_frame(data: bytes, frame: int = 0) -> Decoded:
-    """Decodes one frame, counted from 0, as `decode` does."""
-    if not data:
-        raise types.EmptyFile("This file is empty; choose another.")
-    if len(data) > MAX_BYTES:
-        raise types.ImageTooLarge(TOO_MANY_BYTES)
-    kind = recognise(data[:4096])
-    _mute_pillow()
-    try:
-        found = _READERS[kind](data, frame)
-        _measure(*found.size)
-        image = found.load()
-    except types.ImageError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise types.ImageTooLarge(f"This picture has far too many pixels; {LIMIT}") from error
-    except Exception as error:  # on corrupt files the parsers raise nearly anything
-        raise types.DamagedImage(
-            f"This {kind} file is damaged or incomplete; download or save it again."
-        ) from error
-    rgb, remark = pixels.to_rgb(image, found.profile)
-    notes = (*found.notes, remark) if remark else tuple(found.notes)
-    return Decoded(pixels.upright(rgb, found.orientation), found.frames, notes)
-
-
-def _measure(width: int, height: int) -> None:
-    """Refuses a picture of too many pixels.
-
-    Raises:
-        ImageTooLarge, or ValueError where there are none.
-    """
-    if width <= 0 or height <= 0:
-        raise ValueError("no pixels")
-    if width * height > MAX_PIXELS:
-        mega = -(-width * height // 10**6)  # rounded up, never to the limit itself
-        raise types.ImageTooLarge(
-            f"This picture of {width} x {height} pixels has {mega} megapixels; {LIMIT}"
-        )
+    return frames.decode_frame(data).rgb
 
 
 def read_bytes(path: Path) -> bytes:
@@ -174,23 +110,14 @@ def read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if not path.is_file():  # and reading a pipe may never end
-            raise types.ImageError(f"{path} is a folder or a device; choose a picture file.")
+            raise types.ImageError(
+                f"{spell(str(path))} is a folder or a device; choose a picture file."
+            )
         if size > MAX_BYTES:
             raise types.ImageTooLarge(TOO_MANY_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise types.ImageError(
-            f"{path} cannot be read ({reason}); check its name and permissions."
+            f"{spell(str(path))} cannot be read ({reason}); check its name and permissions."
         ) from error
-
-
-def _mute_pillow() -> None:
-    """Keeps Pillow's remarks on odd metadata from users, and from being raised as errors.
-
-    warnings.catch_warnings would not do: it swaps the list of filters, which all threads share.
-    Nor is the filter set anew when it is there, for then all libraries repeat their warnings.
-    """
-    mute = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
-    if tuple(warnings.filters[:1]) != (mute,):
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

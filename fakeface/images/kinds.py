@@ -72,6 +72,15 @@ def recognise(head: bytes) -> str:
     raise types.NotAnImage("This is no picture, whatever its name says; choose a JPEG or PNG.")
 
 
+def refusal(head: bytes) -> types.ImageError | None:
+    """Why a file that begins with `head` is not read; None where `recognise` knows it."""
+    try:
+        recognise(head)
+    except types.ImageError as error:
+        return error
+    return None
+
+
 def raw(family: str) -> Exception:
     """The refusal of a camera's raw data, of which a small preview must not be judged."""
     return unsupported(f"a camera raw file ({family})", "develop it and save it as JPEG or PNG")

@@ -26,6 +26,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from fakeface.files import write_through
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.card import METRICS, WEIGHTS, check_file
 from fakeface.models.card import Card as Card
@@ -137,14 +138,7 @@ def load(
         raise CheckpointMissing(f"{name!r} is no model name; name a folder below {root}.")
     folder = root / name
     card = read_card(folder)
-    path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointMissing(
-            f"The weights of {name!r} are missing ({path}); install the model again."
-        ) from error
-    check_file(path, data, card.sha256)
+    path, data = read_weights(folder, card)
     try:
         state = safetensors.torch.load(data)
     except SafetensorError as error:
@@ -160,6 +154,29 @@ def load(
     model = Model(card, network, device, reference=reference)
     model.speed_up(engine)
     return model
+
+
+def read_weights(folder: Path, card: Card) -> tuple[Path, bytes]:
+    """The file of the weights that a card names, and its bytes.
+
+    `save` may have been killed after it wrote the card and before the new weights took their name.
+
+    Raises:
+        CheckpointMissing: there are none.
+        CheckpointDamaged: they are others.
+    """
+    path, new = folder / WEIGHTS, folder / f"{WEIGHTS}.part"
+    data = _read_if_there(new)
+    if data is not None and hashlib.sha256(data).hexdigest() == card.sha256:
+        return new, data
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointMissing(
+            f"The weights of {card.name!r} are missing ({path}); install the model again."
+        ) from error
+    check_file(path, data, card.sha256)
+    return path, data
 
 
 def fill(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -224,6 +241,8 @@ def read_reference(folder: Path, card: Card, width: int | None = None) -> Refere
 def save(folder: Path, network: nn.Module, card: Card, reference: Reference | None = None) -> Card:
     """Write the files of a model, weights in fp16; an older reference is of other weights and goes.
 
+    A kill at any moment leaves a model that works: the old one, or the new one.
+
     Returns:
         The card with the sha256 of what was written.
     """
@@ -284,16 +303,24 @@ def _write(folder: Path, card: Card, contents: Mapping[str, bytes | None]) -> Ca
         if data is not None:
             files[name] = hashlib.sha256(data).hexdigest()
     card = dataclasses.replace(card, files=files)
-    # Whatever may fail for want of space fails before the first file takes its name.
-    parts = []
-    for name, data in {**contents, "card.json": card.to_json().encode()}.items():
-        if data is not None:
-            parts.append(folder / f"{name}.part")
-            parts[-1].write_bytes(data)
-    for name in (name for name, data in contents.items() if data is None):
-        (folder / name).unlink(missing_ok=True)
-    for part in parts:
-        part.replace(part.with_suffix(""))
+    # Whatever may fail for want of space fails before the first file takes its name. The weights
+    # are last: once the card names them, `read_weights` finds them under either name.
+    last = [name for name in (WEIGHTS,) if name in contents]
+    others = [name for name in contents if name not in last]
+    changes = {**contents, "card.json": card.to_json().encode()}
+    parts = {name: folder / f"{name}.part" for name, data in changes.items() if data is not None}
+    try:
+        for name, part in parts.items():
+            write_through(part, changes[name] or b"")
+    except OSError:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+        raise
+    for name in [*others, "card.json", *last]:
+        if name in parts:
+            parts[name].replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
     return card
 
 

@@ -25,15 +25,19 @@ class SetTitle:
 
 # In the order in which they are listed.
 TITLES: Final[Mapping[str, SetTitle]] = {
-    "val": SetTitle("validation", "thresholds and temperature were fitted here"),
+    "val": SetTitle("validation", "epochs, calibration and thresholds were chosen here"),
+    "calibration": SetTitle("calibration", "the part of validation for nothing else"),
     "test": SetTitle("test", "generated and edited faces"),
     "pair_140k": SetTitle("140k pair", "FFHQ against StyleGAN"),
     "swaps": SetTitle("DFDC", "face swaps against the clips they were made from"),
     "wilddeepfake": SetTitle("WildDeepfake", "its whole test split"),
     "test_unseen": SetTitle("unseen sources", "a StyleGAN2 site against stock photographs"),
     "wild_generated": SetTitle("wild", "LoRA headshots against strangers' photographs"),
+    "sd3": SetTitle("Stable Diffusion 3", "against strangers' photographs"),
     "wild_swaps": SetTitle("wild swaps", "inswapper against strangers' photographs"),
 }
+
+FITTED: Final = ("val", "calibration")  # sets on which something of a model was chosen
 
 
 def set_title(name: str, measured: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from fakeface.contract import ModelResult
 from fakeface.models.card import WEIGHTS, Card, read_metrics
 from fakeface.models.checkpoints import read_reference
-from fakeface.models.evaluation_sets import set_title
+from fakeface.models.evaluation_sets import FITTED, set_title
 from fakeface.types import CheckpointError
 
 _STATISTICS = ("running_mean", "running_var")  # of batch normalisation: buffers, not parameters
@@ -52,7 +52,7 @@ class Entry:
         card: its card.
         facts: see `describe`.
         plots: see `find_plots`.
-        sources: of every set but val.
+        sources: of every set but those on which something was chosen.
         missed: the sources of fakes of which it catches the smallest part, under one half.
         flagged: the sources of photographs of which it calls the largest part AI-generated.
         operating_points: see `operating_points`.
@@ -158,7 +158,7 @@ def weak(card: Card) -> bool:
 
 
 def list_sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
-    """Results source by source, of every set but val, on which the thresholds were chosen."""
+    """Results source by source, of every set but those on which something was chosen."""
     return tuple(
         Source(
             source=source.replace("_", " "),
@@ -168,7 +168,7 @@ def list_sources(metrics: Mapping[str, Any]) -> tuple[Source, ...]:
             value=counts["value"],
         )
         for name, found in metrics.get("sets", {}).items()
-        if name != "val"
+        if name not in FITTED
         for key, kind in (("real_by_source", "photographs"), ("fake_by_source", "fakes"))
         for source, counts in found.get(key, {}).items()
     )

@@ -12,8 +12,9 @@ from typing import Final
 import jinja2
 
 from fakeface import __version__
+from fakeface.evidence import NOT_LOOKED_FOR
 from fakeface.report.pictures import embed
-from fakeface.report.text import NOTE, count_faces, describe_picture, percent
+from fakeface.report.text import NOTE, count_faces, describe_picture, notes, percent
 from fakeface.types import Analysis, Picture, Verdict
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -22,7 +23,7 @@ _FOLDER = Path(__file__).with_name("templates")
 MARKS: Final = {Verdict.FAKE: "!", Verdict.REAL: "✓", Verdict.UNSURE: "?"}
 WORDS: Final = {
     Verdict.FAKE: "AI-generated",
-    Verdict.REAL: "real photograph",
+    Verdict.REAL: "no sign of AI found",
     Verdict.UNSURE: "unsure",
 }
 STYLES: Final = {Verdict.FAKE: "fake", Verdict.REAL: "real", Verdict.UNSURE: "unsure"}
@@ -40,7 +41,7 @@ def to_html(analysis: Analysis, picture: Picture) -> str:
         analysis=analysis,
         judges={judge.model: judge for judge in analysis.judges},
         version=__version__,
-        **embed(picture),
+        **embed(picture, analysis),
     )
 
 
@@ -53,7 +54,8 @@ def environment(*folders: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    out.filters |= {"percent": percent}
+    out.filters |= {"percent": percent, "notes": notes}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": NOTE}
     out.globals |= {"count_faces": count_faces, "describe_picture": describe_picture}
+    out.globals |= {"not_looked_for": NOT_LOOKED_FOR}
     return out

@@ -12,14 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fakeface.types import Box, Heatmap, Picture
+from fakeface.images.decoder import at_frame
+from fakeface.types import Analysis, Box, Heatmap, Picture
 
 PICTURE_SIDE: Final = 1280  # pixels, at most, of the whole picture in a page
 FACE_SIDE: Final = 320  # and of a face
 
 
-def embed(picture: Picture) -> dict[str, Any]:
-    """What the templates draw with: the picture, faces out of it, and heatmaps, as data URLs."""
+def embed(picture: Picture, analysis: Analysis | None = None) -> dict[str, Any]:
+    """What the templates draw with: the picture, faces out of it, and heatmaps, as data URLs.
+
+    Args:
+        picture: that was analysed.
+        analysis: which frame of a moving picture is to be shown; the one in `picture` without.
+    """
+    if analysis is not None:
+        picture = at_frame(picture, analysis.frame)
 
     @functools.cache
     def crop(region: Box) -> str:

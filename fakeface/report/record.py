@@ -44,6 +44,8 @@ def to_dict(analysis: Analysis) -> AnalysisResult:
         where none was asked for, and never holds its values. `sha256` is None where the file could
         not be opened; width, height, detector and smallest are None, and `error` is a sentence,
         where `status` is unreadable.
+        `frames_looked_at` counts from 0, and boxes are those of the last of them; `notes` are
+        sentences on what could not be read beside the pixels, and on their colours.
         Twice the same bytes give twice the same but for `date` and `seconds`.
     """
     readable = analysis.status is not Status.UNREADABLE
@@ -72,6 +74,9 @@ def to_dict(analysis: Analysis) -> AnalysisResult:
         "smallest": analysis.smallest or None,
         "crowds": {crowd.model: _crowd(crowd) for crowd in analysis.crowds},
         "provenance": [_finding(finding) for finding in analysis.provenance],
+        "frames": analysis.frames if readable else None,
+        "frames_looked_at": list(analysis.frames_looked_at) if readable else [],
+        "notes": list(analysis.notes),
         "date": analysis.date or None,
         "version": __version__,
         "note": NOTE,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from fakeface.faces import MIN_FACE
+from fakeface.names import spell
 from fakeface.types import Analysis, Consensus, FaceReport, Heatmap, Score, Status, Verdict
 
 NOTE: Final = (
@@ -28,13 +29,14 @@ def _lines(analysis: Analysis) -> Iterator[str]:
         yield f"{name}: no face found, so there is nothing to judge."
     else:
         yield f"{name}: {count_faces(analysis)}"
-    for line in describe_picture(analysis):
-        yield f"  {line}"
+    for note in (*describe_picture(analysis), *notes(analysis)):
+        yield f"  {note}"
     width = max((len(model) for model in analysis.models), default=0)
     for number, report in enumerate(analysis.faces, 1):
         yield from _face_lines(number, report, width)
     for finding in analysis.provenance:
-        yield f"  in the file: {escape(finding.title)} ({finding.trust}): {escape(finding.detail)}"
+        standing = "not checked" if finding.checked == "not_checked" else finding.trust
+        yield f"  in the file: {escape(finding.title)} ({standing}): {escape(finding.detail)}"
 
 
 def _face_lines(number: int, report: FaceReport, width: int) -> Iterator[str]:
@@ -93,6 +95,24 @@ def describe_chance(score: Score) -> str:
     )
 
 
+def notes(analysis: Analysis) -> list[str]:
+    """Sentences on the file itself: which frames were looked at, and what is odd beside them."""
+    return [words for words in (describe_frames(analysis), *analysis.notes) if words]
+
+
+def describe_frames(analysis: Analysis) -> str:
+    """The sentence on which frames were looked at; empty for a file of one picture."""
+    if analysis.frames == 1:
+        return ""
+    numbers = [str(frame + 1) for frame in analysis.frames_looked_at]
+    looked = " and ".join([", ".join(numbers[:-1]), numbers[-1]] if numbers[1:] else numbers)
+    if analysis.faces:
+        seen = f"what is said here is of number {analysis.frame + 1}"
+    else:
+        seen = "none of these has a face"
+    return f"This file holds {analysis.frames} frames or pages; looked at: {looked}; {seen}."
+
+
 def describe_flip(score: Score) -> str:
     """The sentence on a verdict that flipped in a copy; empty where it did not."""
     if score.stable or not score.alone:
@@ -131,4 +151,4 @@ def percent(p: float) -> str:
 
 def escape(name: str) -> str:
     """Text for a terminal: control characters and undecodable bytes in file names are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in spell(name))

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.ui.serve import (
     CHROMIUM,
+    NO_BROWSER,
     chromium,
     damaged_copy,
     models_for_tests,
@@ -53,8 +54,8 @@ def url(models: Path, uploads: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM} to drive the page with")
+    if not CHROMIUM or not Path(CHROMIUM).exists():
+        pytest.skip(NO_BROWSER)
     with chromium() as opened:
         yield opened
 
@@ -64,10 +65,10 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
     """Opens the page in a window of its own; at the end nothing untoward may have happened."""
     contexts, wrong = [], []
 
-    def watch(page: Page, refused: bool) -> None:
+    def watch(page: Page, known: tuple[str, ...]) -> None:
         def logged(message: ConsoleMessage) -> None:
-            known = refused and "503 (Service Unavailable)" in message.text
-            if message.type in ("error", "warning") and not known:
+            expected = any(words in message.text for words in known)
+            if message.type in ("error", "warning") and not expected:
                 wrong.append(message.text)
 
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
@@ -85,7 +86,11 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         dark: bool = False,
         at: str | None = None,
         refused: bool = False,
+        injected: bool = False,
     ) -> Page:
+        known = ("503 (Service Unavailable)",) if refused else ()
+        if injected:
+            known += ("Content Security Policy", "404 (Not Found)")
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -95,7 +100,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         context.set_default_timeout(PATIENCE)
         context.on("request", lambda request: asked(request.url))
         page = context.new_page()
-        watch(page, refused)
+        watch(page, known)
         page.goto(at or url)
         page.locator("#drop form").wait_for()
         return page

@@ -15,9 +15,11 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, Page
 
 import app
+from fakeface.page.examples import read_examples
 from tests.ui.serve import (
     AT_REST,
     CHROMIUM,
+    NO_BROWSER,
     chromium,
     models_for_tests,
     random_checkpoint,
@@ -55,12 +57,13 @@ def states(page: Page, pictures: list[Path]) -> Iterator[str]:
         page.locator("#answer .facts .name", has_text=picture.name).wait_for()
         yield picture.stem
     page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-drop").get_by_role("button", name="Eigenface 1").click()
+    page.locator("#compare-drop").get_by_role("button", name="Face swap").click()
     page.locator("#compared .model").first.wait_for()
     yield "compare"
     page.get_by_role("tab", name="Batch").click()
-    page.locator("#pick input").set_input_files([*app.example_paths().values(), Path(__file__)])
-    page.locator("#table .status", has_text=f"{len(app.example_paths()) + 1} files").wait_for()
+    examples = [example.path for example in read_examples(app.EXAMPLES)]
+    page.locator("#pick input").set_input_files([*examples, Path(__file__)])
+    page.locator("#table .status", has_text=f"{len(examples) + 1} files").wait_for()
     yield "batch"
     page.get_by_role("tab", name="Models").click()
     page.locator(".model-card").first.wait_for()
@@ -88,8 +91,8 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--picture", type=Path, action="append", default=[], help="one more photo")
     options = parser.parse_args()
-    if not CHROMIUM.exists():
-        parser.error(f"there is no {CHROMIUM}")
+    if not CHROMIUM:
+        parser.error(NO_BROWSER)
     options.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)

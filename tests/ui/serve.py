@@ -24,7 +24,10 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path(os.environ.get("FAKEFACE_CHROMIUM", "/usr/bin/chromium"))
+# FAKEFACE_CHROMIUM, else the first that the PATH has; empty where there is none.
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("FAKEFACE_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), "")
+NO_BROWSER = "no browser: install Chromium (Debian: apt-get install chromium)"
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -177,6 +180,6 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float 
 def chromium() -> Iterator[Browser]:
     """Headless Chromium with a made-up camera."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield browser
         browser.close()

@@ -64,7 +64,7 @@ def space(folder: Path, lent: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_the_folder_holds_what_a_space_needs_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
-        ".gitattributes", "LICENSE", "README.md", "app.py", "assets", "checkpoints", "examples",
+        ".gitattributes", "LICENSE", "README.md", "app.py", "checkpoints", "examples",
         "fakeface", "requirements.txt",
     }  # fmt: skip
     assert not list(folder.rglob("__pycache__"))

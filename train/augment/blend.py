@@ -64,7 +64,7 @@ def face_mask(shape: tuple[int, ...], face: Box, rng: np.random.Generator) -> Fl
     strength = float(rng.choice((0.5, 0.75, 1.0), p=(0.15, 0.2, 0.65)))
     blurred = cv2.GaussianBlur(oval, (0, 0), max(0.5, soft)).astype(np.float32) * strength
     blurred[blurred < 1 / 255] = 0
-    return np.minimum(blurred, np.float32(1))  # the filter's rounding
+    return np.asarray(np.minimum(blurred, 1), np.float32)  # the filter's rounding
 
 
 def _restyle(image: RGB, face: Box, rng: np.random.Generator) -> RGB:
@@ -98,14 +98,15 @@ def _restyle(image: RGB, face: Box, rng: np.random.Generator) -> RGB:
             _, data = cv2.imencode(
                 ".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 80))]
             )
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.uint8)
+            image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return image
 
 
 def _move(image: RGB, face: Box, rng: np.random.Generator) -> RGB:
     """Shifted by up to 3 % and scaled and turned a little about the face's centre."""
     centre = face.x + face.w / 2, face.y + face.h / 2
-    matrix = cv2.getRotationMatrix2D(centre, rng.uniform(-2, 2), rng.uniform(0.96, 1.04))
+    turn, zoom = rng.uniform(-2, 2), rng.uniform(0.96, 1.04)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, turn, zoom), np.float64)
     matrix[:, 2] += rng.uniform(-0.03, 0.03, 2) * (face.w, face.h)
     size = image.shape[1], image.shape[0]
     moved = cv2.warpAffine(

@@ -118,4 +118,4 @@ def _colour(crop: RGB, rng: np.random.Generator) -> RGB:
     picture = picture * rng.uniform(0.93, 1.07, 3).astype(np.float32) + np.float32(
         rng.uniform(-15, 15)
     )
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)

@@ -31,7 +31,7 @@ SPREAD = 0.75  # of the spread that the photographs have; all of it makes ghosts
 QUALITY = 90
 
 
-def draw(faces: np.ndarray, count: int, seed: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+def draw(faces: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     """New faces from the distribution of old ones.
 
     Args:

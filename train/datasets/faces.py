@@ -17,13 +17,14 @@ import torch
 from filelock import FileLock
 
 from fakeface.faces import Detector, largest
+from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
 from train.augment.blend import self_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
-from train.datasets.records import Record, write
+from train.datasets.records import Record
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
 _GRID = 28  # side of a mask: some cells for each place of the last map
@@ -79,7 +80,7 @@ def _extend_cache(cache: Path, fresh: dict[str, list[int] | None]) -> dict[str, 
     cache.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(cache.with_suffix(".lock")):
         known = _read_cache(cache) | fresh
-        write(cache, json.dumps(known).encode())
+        write_atomically(cache, json.dumps(known).encode())
     return known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path, PurePath
 
-from fakeface.scan import find
+from fakeface.scan.sources import EXTENSIONS
 from train.datasets.records import Record, SourceError, digests, share, without_copies
 
 LABELS = {"real": 0, "fake": 1}
@@ -22,6 +22,17 @@ def innermost(path: PurePath, names: dict[str, str] | dict[str, int]) -> str | N
     return next((part for part in reversed(path.parent.parts) if part.lower() in names), None)
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    """The files below a folder whose names are those of pictures, but for hidden ones, sorted."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
 def read_folder(folder: Path, cache: Path) -> list[Record]:
     """The pictures below real/ and fake/.
 
@@ -36,7 +47,7 @@ def read_folder(folder: Path, cache: Path) -> list[Record]:
     Raises:
         SourceError: there is no picture of both labels.
     """
-    files = {path.relative_to(folder): path for path in find([folder])}
+    files = {path.relative_to(folder): path for path in list_pictures(folder)}
     labelled = {name: path for name, path in files.items() if innermost(name, LABELS)}
     known = digests(list(labelled.values()), folder, cache)
     records = []

@@ -68,7 +68,7 @@ def explained(repository: str, so_far: str = "") -> Iterator[None]:
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # or it tells of every request
     page = f"https://huggingface.co/datasets/{repository}"
     try:
-        from huggingface_hub.errors import HTTPError
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
     except ImportError as error:
         raise SourceError(_install(error)) from error
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakeface.files import write_atomically
 from fakeface.progress import progress
 from fakeface.types import FakefaceError
 
@@ -156,18 +156,10 @@ def digests(files: Sequence[Path], root: Path, cache: Path) -> dict[Path, str]:
             known[file.relative_to(root).as_posix()] = [*stamp, found[file]]
     finally:
         if fresh:
-            write(store, json.dumps(known).encode())
+            write_atomically(store, json.dumps(known).encode())
     return found
 
 
 def digest(data: bytes) -> str:
     """The sha256 of the bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)

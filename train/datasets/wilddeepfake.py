@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from fakeface.files import write_atomically
 from fakeface.progress import progress
 from train.datasets import hub
-from train.datasets.records import Record, SourceError, digest, share, without_copies, write
+from train.datasets.records import Record, SourceError, digest, share, without_copies
 
 log = logging.getLogger("train")
 
@@ -139,8 +140,13 @@ def shards_in(folder: Path) -> list[Shard]:
     shards = []
     for path in found:
         name = path.name[: -len(".tar.gz")]
-        shards.append(Shard(path.parent.name, name, str(path), partial(path.open, "rb"), False))
+        shards.append(Shard(path.parent.name, name, str(path), partial(open_archive, path), False))
     return sorted(shards, key=lambda shard: shard.order)
+
+
+def open_archive(path: Path) -> BinaryIO:
+    """The bytes of a shard, as a stream."""
+    return path.open("rb")
 
 
 def shards_on_hub(store: Path) -> list[Shard]:
@@ -150,7 +156,7 @@ def shards_on_hub(store: Path) -> list[Shard]:
         store: the file that keeps the listing, so that a finished set needs no network.
     """
     if not store.exists():
-        write(store, json.dumps(dataclasses.asdict(hub.files(REPOSITORY))).encode())
+        write_atomically(store, json.dumps(dataclasses.asdict(hub.files(REPOSITORY))).encode())
     listing = json.loads(store.read_text())
     shards = []
     for name in listing["names"]:

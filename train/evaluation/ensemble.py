@@ -1,9 +1,9 @@
-"""What the models say together: `python -m train.together --data SPEC --sets SET ...`.
+"""What the models say together: `python -m train ensemble --data SPEC --sets SET ...`.
 
 Compare shows the verdicts of several models, and one by their vote. Here the vote of those that it
 asks by default is measured, beside the default model alone on the same pictures. Scores that
-`train.evaluate` kept are read, and what is missing is scored. Every verdict is that of the picture
-by itself, without the stability check.
+`evaluate` kept are read, and what is missing is scored. Every verdict is that of the picture by
+itself, without the stability check.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ import numpy as np
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints, zoo
 from fakeface.types import Consensus, Verdict
+from train.datasets.records import fingerprint
 from train.datasets.sets import SETS
-from train.datasets.sources import add_data_arguments, fingerprint, read_data
-from train.evaluation.evaluate import SEED, Evaluation, Scored, answers, shares
+from train.datasets.sources import add_data_arguments, read_data
+from train.evaluation.evaluation import Evaluation
+from train.evaluation.measure import SEED, count_answers, share_verdicts
 from train.evaluation.metrics import auc_interval
-from train.evaluation.store import rounded, write_json
-from train.reporting.results import stored
+from train.evaluation.scored import Scored
+from train.evaluation.store import RESULTS, write_json
 
 
-def together(parts: Sequence[Scored]) -> dict[str, Any]:
+def measure_ensemble(parts: Sequence[Scored]) -> dict[str, Any]:
     """The vote of models on the same pictures.
 
     Args:
         parts: one a model, the default model first, all with the same records.
 
     Returns:
-        vote and alone, each as of `evaluate.shares` and `answers`; auc, of the mean calibrated
-        logit; and split, the share of pictures that two models put on opposite sides.
+        vote and alone, each as of `share_verdicts` and `count_answers`; auc, of the mean
+        calibrated logit; and split, the share of pictures that two models put on opposite sides.
     """
     labels = parts[0].labels
     said = np.array([part.verdicts() for part in parts], object)
     vote = np.array([Consensus.reach(list(column)).verdict for column in said.T], object)
     mean = np.mean([part.calibration.calibrate(part.logits) for part in parts], axis=0)
-    groups = [record.group for record in parts[0].records]
     return {
         "n_real": int((labels == 0).sum()),
         "n_fake": int((labels == 1).sum()),
-        "auc": auc_interval(labels, mean, groups, seed=SEED),
-        "vote": {**shares(labels, vote), **answers(labels, vote)},
-        "alone": {**shares(labels, said[0]), **answers(labels, said[0])},
+        "auc": auc_interval(labels, mean, parts[0].groups, seed=SEED),
+        "vote": {**share_verdicts(labels, vote), **count_answers(labels, vote)},
+        "alone": {**share_verdicts(labels, said[0]), **count_answers(labels, said[0])},
         "split": float(((said == Verdict.FAKE).any(0) & (said == Verdict.REAL).any(0)).mean()),
     }
 
@@ -58,25 +59,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
-    root, detector = checkpoints.checkpoints_root(), open_detector(args.detector)
-    records = read_data(args)
-    names = [card.name for card in stored(root).cards if not zoo.weak(card)]
-    models = [checkpoints.load(name, root=root) for name in names]
+    detector, records = open_detector(args.detector), read_data(args)
+    best = checkpoints.default()
+    cards = [card for card in checkpoints.installed() if not zoo.weak(card)]
+    names = sorted((card.name for card in cards), key=lambda name: (name != best, name))
+    models = [checkpoints.load(name) for name in names]
     asked = [Evaluation(model, records, detector, model.calibration) for model in models]
     sets = {}
     for name in args.sets:
-        found = [one.set(name, copies=False, tiers=False)[0] for one in asked]
-        sets[name] = together(found)
+        found = [one.score_set(name, copies=False, tiers=False)[0] for one in asked]
+        sets[name] = measure_ensemble(found)
         print(name, sets[name], flush=True)
     write_json(
-        root / "together.json",
+        RESULTS / "ensemble.json",
         {
-            "command": f"python -m train.together --data SPEC --sets {' '.join(args.sets)}",
+            "command": f"python -m train ensemble --data SPEC --sets {' '.join(args.sets)}",
             "models": names,
             "data": fingerprint(records),
             "detector": detector.name,
             "seed": SEED,
-            "sets": rounded(sets),
+            "sets": sets,
         },
     )
 

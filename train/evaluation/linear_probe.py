@@ -1,4 +1,4 @@
-"""What a linear probe of frozen features reaches: `python -m train.probe WEIGHTS --data SPEC`.
+"""What frozen features can tell: `python -m train linear-probe WEIGHTS --data SPEC`.
 
 A logistic regression on what a network saw in clean faces that never was trained on any. What
 training does not add to this, it did not learn.
@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from tqdm import tqdm
 
 from fakeface.faces import open_detector
+from fakeface.files import write_atomically
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
+from fakeface.progress import progress
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
+from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, check_classes, choose
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
-from train.evaluation.evaluate import SEED, Scored, calibrate, measure
+from train.datasets.sources import add_data_arguments, read_data
+from train.evaluation.calibration import calibrate
+from train.evaluation.inference import BATCH, FEW, compiled
+from train.evaluation.measure import SEED, measure
 from train.evaluation.metrics import Array
-from train.evaluation.scores import BATCH, FEW, compiled
-from train.evaluation.store import write_json
-from train.training.finetune import initialise
+from train.evaluation.scored import Scored
+from train.evaluation.store import RESULTS, write_json
+from train.training.initialise import initialise
 
 STRENGTHS = (0.0003, 0.003, 0.03)  # of C; val decides
 
@@ -40,11 +46,13 @@ class Features(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, S, S) -> (N, D)."""
-        return self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+        maps = self.network.forward_features(x)
+        features: torch.Tensor = self.network.forward_head(maps, pre_logits=True)
+        return features
 
 
 class Probe:
@@ -75,13 +83,12 @@ class Probe:
             quick = compiled(self.network, self.how.size) if len(missing) >= FEW else None
             run = quick or (lambda x: self.network(x).numpy())
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
-            bar = tqdm(batches, total=-(-len(missing) // BATCH), desc="frozen features")
+            bar = progress(batches, total=-(-len(missing) // BATCH), desc="frozen features")
             rows = np.concatenate([run(face.x) for face in bar])
             self.known |= dict(zip((r.sha256 for r in missing), rows))
-            self.path.parent.mkdir(exist_ok=True)
-            part = self.path.with_suffix(".part.npz")
-            np.savez(part, sha256=list(self.known), features=np.array(list(self.known.values())))
-            part.replace(self.path)
+            file = io.BytesIO()
+            np.savez(file, sha256=list(self.known), features=np.array(list(self.known.values())))
+            write_atomically(self.path, file.getvalue())
         return np.array([self.known[r.sha256] for r in records], np.float32)
 
     def fit(self, records: Sequence[Record], strength: float) -> LogisticProbe:
@@ -92,7 +99,7 @@ class Probe:
         return LogisticProbe(self, pipeline)
 
     def choose_strength(self, train: Sequence[Record], val: Sequence[Record]) -> float:
-        """The one of `STRENGTHS` with the best AUC on val."""
+        """The one of `STRENGTHS` with the best AUC on `val`, the choice part of it."""
         labels = [r.label for r in val]
         aucs = {c: roc_auc_score(labels, self.fit(train, c).logits(val)) for c in STRENGTHS}
         return max(aucs, key=lambda c: aucs[c])
@@ -101,12 +108,12 @@ class Probe:
 class LogisticProbe:
     """A fitted probe."""
 
-    def __init__(self, probe: Probe, pipeline: object) -> None:
+    def __init__(self, probe: Probe, pipeline: Pipeline) -> None:
         self.probe, self.pipeline = probe, pipeline
 
     def logits(self, records: Sequence[Record]) -> Array:
         """(N,) of these records."""
-        return self.pipeline.decision_function(self.probe.features(records))
+        return np.asarray(self.pipeline.decision_function(self.probe.features(records)))
 
 
 def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     add_data_arguments(parser)
     add_probe_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/probe.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "probe.json")
     args = parser.parse_args(argv)
 
     records = read_data(args)
@@ -130,13 +137,13 @@ def main(argv: list[str] | None = None) -> None:
     faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
     usable = [r for r in records if r.sha256 in faces]
     train = [r for r in usable if r.split == "train"]
-    val = choose(usable, "val")
     probe = Probe(args.backbone, args.weights, faces)
-    strength = probe.choose_strength(train, val)
+    strength = probe.choose_strength(train, choose(usable, "choice"))
     fitted = probe.fit(train, strength)
-    calibration = calibrate(np.array([r.label for r in val]), fitted.logits(val))
-    results = {
-        "command": f"python -m train.probe {args.weights.name} --data SPEC"
+    part = choose(usable, "calibration")
+    calibration = calibrate(part, fitted.logits(part))
+    results: dict[str, Any] = {
+        "command": f"python -m train linear-probe {args.weights.name} --data SPEC"
         f" --backbone {args.backbone} --sets {' '.join(args.sets)}",
         "title": probe.title,
         "data": fingerprint(records),
@@ -146,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
         "sets": {},
     }
     for name in args.sets:
-        chosen = [r for r in choose(usable, name)]
+        chosen = choose(usable, name)
         check_classes(chosen, name)
         scored = Scored(chosen, fitted.logits(chosen), calibration)
         results["sets"][name] = measure(scored, len(choose(records, name)) - len(chosen))

@@ -1,7 +1,7 @@
-"""What a classifier reaches that never sees a pixel: `python -m train.baseline --data MANIFEST`.
+"""What metadata alone can tell: `python -m train metadata-baseline --data MANIFEST`.
 
-It is given the size of the file, the dimensions and the JPEG tables. A detector that is not far
-better than this has learnt how its data was saved.
+A classifier that never sees a pixel is given the size of the file, the dimensions and the JPEG
+tables. A detector that is not far better than this has learnt how its data was saved.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
-from tqdm import tqdm
 
+from fakeface.progress import progress
+from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, choose
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
-from train.evaluation.evaluate import SEED
+from train.datasets.sources import add_data_arguments, read_data
+from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval, tpr_at_fpr
-from train.evaluation.store import write_json
+from train.evaluation.store import RESULTS, write_json
 
 
 def describe(data: bytes) -> list[float]:
@@ -46,7 +48,7 @@ def describe(data: bytes) -> list[float]:
 
 def features(records: Sequence[Record]) -> Array:
     """`describe` of every record, (N, 138)."""
-    return np.array([describe(record.read()) for record in tqdm(records, desc="metadata")])
+    return np.array([describe(record.read()) for record in progress(records, desc="metadata")])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -54,15 +56,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/baseline.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "baseline.json")
     args = parser.parse_args(argv)
 
     records = read_data(args)
     train = [r for r in records if r.split == "train"]
     model = HistGradientBoostingClassifier(random_state=SEED, class_weight="balanced")
     model.fit(features(train), [r.label for r in train])
-    results = {
-        "command": f"python -m train.baseline --data MANIFEST --sets {' '.join(args.sets)}",
+    results: dict[str, Any] = {
+        "command": "python -m train metadata-baseline --data MANIFEST"
+        f" --sets {' '.join(args.sets)}",
         "data": fingerprint(records),
         "seed": SEED,
         "sets": {},

@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit
-from sklearn.metrics import log_loss, roc_curve
+from scipy.stats import binomtest
+from sklearn.metrics import roc_curve
 
 Array: TypeAlias = npt.NDArray[Any]
 Interval: TypeAlias = dict[str, float]
@@ -54,17 +53,14 @@ def wilson(hits: int, n: int) -> Interval:
     Returns:
         {"n", "value", "low", "high"}; n is at least 1.
     """
-    z = 1.959964
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"n": n, "value": share, "low": max(0.0, centre - half), "high": min(1.0, centre + half)}
+    found = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return {"n": n, "value": hits / n, "low": float(found.low), "high": float(found.high)}
 
 
 def tpr_at_fpr(labels: Array, scores: Array, fpr: float) -> float:
-    """The share of fakes caught by the threshold that flags at most this share of photographs."""
-    flagged, caught, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return float(caught[flagged <= fpr].max())
+    """The true positive rate at the threshold with at most this false positive rate."""
+    false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return float(true[false <= fpr].max())
 
 
 def accuracy(labels: Array, p_fake: Array) -> float:
@@ -92,6 +88,26 @@ def reliability(labels: Array, p_fake: Array, bins: int = 15) -> tuple[Array, Ar
     return promised, true, count[held]
 
 
+def count_reliability(labels: Array, p_fake: Array, bins: int = 10) -> list[dict[str, Any]]:
+    """How many of the pictures with about the same p(fake) were fakes.
+
+    Returns:
+        For each bin of equal width that holds any pictures: low and high, its p(fake); n, its
+        pictures; fake, how many of them are fakes; share, that as a share with its interval.
+    """
+    index = np.minimum((p_fake * bins).astype(int), bins - 1)
+    return [
+        {
+            "low": int(bin_) / bins,
+            "high": (int(bin_) + 1) / bins,
+            "n": (n := int((index == bin_).sum())),
+            "fake": (fake := int(labels[index == bin_].sum())),
+            "share": wilson(fake, n),
+        }
+        for bin_ in np.unique(index)
+    ]
+
+
 def expected_calibration_error(labels: Array, p_fake: Array, bins: int = 15) -> float:
     """Mean distance of p(fake) from the share of fakes, over bins of equal width."""
     promised, true, count = reliability(labels, p_fake, bins)
@@ -116,69 +132,23 @@ def risk_coverage(labels: Array, p_fake: Array) -> tuple[Array, Array]:
 
 
 def thresholds_curve(labels: Array, p_fake: Array, points: int = 100) -> dict[str, list[float]]:
-    """What each threshold would flag and catch.
+    """The operating points: what each threshold gives.
 
     Half of the thresholds are spread evenly over the photographs, half over the fakes, so that
     the curve is fine where there are pictures; they fall.
 
     Returns:
-        {"p_fake", "photographs_flagged", "fakes_caught"}, equally long, of at most `points`.
+        {"p_fake", "photographs_flagged", "fakes_caught"}, equally long, of at most `points`: the
+        thresholds, and the false and the true positive rate at each.
     """
     steps = np.linspace(0, 1, points // 2)
     kinds = [np.quantile(p_fake[labels == label], steps, method="nearest") for label in (0, 1)]
     limits = np.unique(np.concatenate(kinds))[::-1]
-    flagged, caught = (
+    false, true = (
         [float((p_fake[labels == label] >= limit).mean()) for limit in limits] for label in (0, 1)
     )
     return {
         "p_fake": [float(limit) for limit in limits],
-        "photographs_flagged": flagged,
-        "fakes_caught": caught,
+        "photographs_flagged": false,
+        "fakes_caught": true,
     }
-
-
-def fit_temperature(labels: Array, logits: Array) -> float:
-    """The temperature that minimises the log loss (Guo et al., ICML 2017)."""
-    found = minimize_scalar(
-        lambda log_t: log_loss(labels, expit(logits / np.exp(log_t))),
-        bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-6},
-    )  # fmt: skip
-    return float(np.exp(found.x))
-
-
-def fit_offset(labels: Array, logits: Array) -> float:
-    """What to add to logits before a temperature is fitted to them.
-
-    Together they are Platt's scaling (1999). Networks are trained on as many fakes as photographs,
-    and a temperature alone leaves their p(fake) too high on a mixture with fewer fakes.
-    """
-    found = minimize(
-        lambda x: log_loss(labels, expit((logits + x[0]) / np.exp(x[1]))),
-        x0=(0.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9},
-    )  # fmt: skip
-    return float(found.x[0])
-
-
-def fit_thresholds(
-    labels: Array, p_fake: Array, *, flagged: float, missed: float
-) -> tuple[float, float]:
-    """Where the verdicts begin.
-
-    Args:
-        flagged: share of photographs that may be called AI-generated.
-        missed: share of fakes that may be called real.
-
-    Returns:
-        (real_below, fake_above); between the two the verdict is unsure.
-    """
-    photographs, fakes = np.sort(p_fake[labels == 0]), np.sort(p_fake[labels == 1])
-    # Halfway to the next picture, so that no last digit decides; beyond the highest photograph
-    # where there is none, since one on the very threshold would be flagged, too.
-    last = photographs[math.ceil((len(photographs) - 1) * (1 - flagged))]
-    beyond = photographs[photographs > last]
-    halfway = (last + beyond[0]) / 2 if len(beyond) else last
-    fake_above = min(1.0, max(float(halfway), float(np.nextafter(last, 2.0))))
-    first = fakes[math.floor((len(fakes) - 1) * missed)]
-    beyond = fakes[fakes > first]
-    real_below = float((first + beyond[0]) / 2 if len(beyond) else first)
-    return min(real_below, fake_above), fake_above

@@ -1,4 +1,4 @@
-"""What a shipped model learnt from, in short: `python -m train.reference NAME --data MANIFEST`.
+"""What a model learnt from, in short: `python -m train out-of-distribution NAME --data MANIFEST`.
 
 Writes reference.safetensors beside the model's weights, from which the page tells how familiar a
 face is to the model. The covariance is fitted to faces of the train split alone, drawn at random,
@@ -11,15 +11,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from fakeface.faces import open_detector
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.models.out_of_distribution import Reference
+from fakeface.progress import progress
 from fakeface.types import FloatArray
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
-from train.datasets.sources import Record, read_manifest
+from train.datasets.records import Record
+from train.datasets.sources import read_manifest
 from train.evaluation.metrics import Array
 
 SEED = 0
@@ -34,7 +35,7 @@ def features(
     batches = loader(FaceSet(found, faces, model.preprocessing), 64, workers)
     out = [
         model.forward(face.x.to(model.device))[1]
-        for face in tqdm(batches, total=-(-len(found) // 64), desc=model.name)
+        for face in progress(batches, total=-(-len(found) // 64), desc=model.name)
     ]
     return np.concatenate(out), np.array([record.label for record in found])
 
@@ -76,7 +77,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     folder = checkpoints.checkpoints_root() / args.name
-    (folder / checkpoints.REFERENCE).unlink(missing_ok=True)  # or an old one would be checked
     model = checkpoints.load(args.name)
     detector = open_detector(args.detector)
     records = read_manifest(args.data)
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     known, labels = features(model, train, faces, args.workers)
     seen, _ = features(model, val, faces, args.workers)
     reference = fit(known, labels, seen)
-    checkpoints.write_reference(folder, checkpoints.read_card(folder), reference)
+    checkpoints.write_reference(folder, model.card, reference)
     print(f"{folder / checkpoints.REFERENCE}: {len(known)} faces of train, {len(seen)} of val")
 
 

@@ -1,8 +1,8 @@
-"""Does the heatmap show the place? `python -m train.pointing NAME --data SPEC`.
+"""Does the heatmap show the place? `python -m train pointing NAME --data SPEC`.
 
 Photographs of the test split get a region blended onto themselves, whose mask is known (see
-`train.blend`). Grad-CAM for the side of the fakes is held against that mask, beside that of the
-untouched photograph, a map of random numbers and a blob in the middle; and the blended faces
+`train.augment.blend`). Grad-CAM for the side of the fakes is held against that mask, beside that of
+the untouched photograph, a map of random numbers and a blob in the middle; and the blended faces
 against their photographs. A model whose map lies there as often without the blend knows where faces
 are blended, and does not see the blend.
 """
@@ -26,13 +26,16 @@ from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_region, face_tensor
+from fakeface.progress import progress
 from fakeface.types import FloatArray
 from train.augment.blend import self_blend
 from train.datasets.faces import Faces, find_faces
-from train.datasets.sources import Record, add_data_arguments, fingerprint, read_data
-from train.evaluation.evaluate import SEED, load_run
+from train.datasets.records import Record, fingerprint
+from train.datasets.sources import add_data_arguments, read_data
+from train.evaluation.inference import BATCH, quick_logits
+from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval
-from train.evaluation.scores import BATCH, quick_logits
+from train.evaluation.runs import load_run
 from train.evaluation.store import write_json
 
 
@@ -76,7 +79,7 @@ def measure(
     hits: defaultdict[str, list[float]] = defaultdict(list)
     overlaps: defaultdict[str, list[float]] = defaultdict(list)
     before, after = [], []
-    bar = tqdm(total=len(records), desc=model.name)
+    bar: tqdm[None] = progress(total=len(records), desc=model.name)
     for clean, blended, regions in pairs(model, records, faces, seed):
         before.append(logits_of(clean))
         after.append(logits_of(blended))
@@ -116,10 +119,10 @@ def pairs(
             mixed, mask = self_blend(image, box, np.random.default_rng((seed, i)))
             at = face_region(box, image.shape[1], image.shape[0], how.margin)
             seen = mask[at.y : at.y + at.h, at.x : at.x + at.w]
-            seen = cv2.resize(seen, (how.size, how.size), interpolation=cv2.INTER_LINEAR)
+            small = cv2.resize(seen, (how.size, how.size), interpolation=cv2.INTER_LINEAR)
             clean.append(face_tensor(image, box, how))
             blended.append(face_tensor(mixed, box, how))
-            regions.append(seen > 0.5 * mask.max())
+            regions.append(small > 0.5 * mask.max())
         yield torch.stack(clean), torch.stack(blended), regions
 
 
@@ -145,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     usable = [r for r in photographs if r.sha256 in faces]
     order = np.random.default_rng(SEED).permutation(len(usable))[: args.count]
     results = {
-        "command": f"python -m train.pointing {args.name or f'--run {args.run}'} --data SPEC "
+        "command": f"python -m train pointing {args.name or f'--run {args.run}'} --data SPEC "
         f"--count {args.count}"
         + (f" --split {args.split}" if args.split != "test" else "")
         + (f" --detector {args.detector}" if args.detector else ""),

@@ -7,43 +7,30 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
+import io
 import json
-import logging
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
-from torch import nn
-from tqdm import tqdm
 
 from fakeface.faces import Detector, largest
+from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_tensor
+from fakeface.progress import progress
 from fakeface.types import RGB, Box
-from train.datasets.faces import Faces, FaceSet, loader
-from train.datasets.sources import Record
+from train.datasets.faces import Faces
+from train.datasets.records import Record
+from train.evaluation.inference import BATCH, in_threads, quick_logits
 from train.evaluation.metrics import Array
 
-BATCH = 64
-FEW = 200
 CLEAN = "clean"
 # What a view is made by, from the picture and its face: the changed picture, and the face in it
 # or None where it must be found anew.
 View = Callable[[RGB, Box], tuple[RGB, Box | None]]
-Logits = Callable[[torch.Tensor], Array]
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
-log = logging.getLogger("train")
 
 
 class Scores:
@@ -63,13 +50,13 @@ class Scores:
 
     def add(self, rows: Iterable[tuple[str, str, float | None]]) -> None:
         """Keep new scores, in memory and in the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         new = {(sha256, view): logit for sha256, view, logit in rows}
-        fresh = {**self.known, **new} if self.torn else new
-        with self.path.open("w" if self.torn else "a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for (sha256, view), logit in fresh.items():
-                writer.writerow((sha256, view, "" if logit is None else f"{logit:.9g}"))
+        if self.torn:
+            write_atomically(self.path, _lines({**self.known, **new}).encode())
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", newline="") as file:
+                file.write(_lines(new))
         self.known |= new
         self.torn = False
 
@@ -82,6 +69,15 @@ class Scores:
         found = [self.known.get((record.sha256, view)) for record in records]
         logits = np.array([np.nan if logit is None else logit for logit in found], float)
         return ~np.isnan(logits), logits
+
+
+def _lines(scores: Mapping[tuple[str, str], float | None]) -> str:
+    """Scores as lines of the file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    for (sha256, view), logit in scores.items():
+        writer.writerow((sha256, view, "" if logit is None else f"{logit:.9g}"))
+    return text.getvalue()
 
 
 def scores_path(model: Model, detector: str) -> Path:
@@ -149,89 +145,11 @@ def score(
         waiting.clear()
 
     try:
-        for made in tqdm(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
+        for made in progress(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
             waiting += made
             if len(waiting) >= BATCH:
                 flush()
         flush()
     finally:
         if len(known) > before:
-            boxes.parent.mkdir(parents=True, exist_ok=True)
-            part = boxes.with_suffix(".part")
-            part.write_text(json.dumps(dict(known)))
-            part.replace(boxes)
-
-
-def in_threads(function: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """`map` by threads, in order, with no more results waiting than workers can make at once."""
-    cv2.setNumThreads(1)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_R]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def predict(
-    model: Model, records: Sequence[Record], faces: Faces, workers: int = 2
-) -> tuple[list[Record], Array]:
-    """Logits of the records in which a face was found, and those records."""
-    found = [record for record in records if record.sha256 in faces]
-    logits = quick_logits(model, len(found))
-    batches = loader(FaceSet(found, faces, model.preprocessing), BATCH, workers)
-    bar = tqdm(batches, total=-(-len(found) // BATCH), desc=model.name)
-    return found, np.concatenate([logits(face.x) for face in bar])
-
-
-def quick_logits(model: Model, pictures: int) -> Logits:
-    """`Model.logits` in full precision, by OpenVINO on a CPU where it is installed.
-
-    It is several times quicker than torch there. The first batch is scored by both, and a
-    difference of more than 0.001 is refused. For a few pictures it would not be ready in time.
-    """
-    run = None
-    if model.device.type == "cpu" and pictures >= FEW:
-        run = compiled(model.network, model.preprocessing.size)
-    if run is None:
-        return lambda batch: model.logits(batch.to(model.device))
-    checked = False
-
-    def logits(batch: torch.Tensor) -> Array:
-        nonlocal checked
-        out = (run(batch) + run(batch.flip(3))).flatten() / 2
-        if not checked:
-            off = float(np.abs(out[:4] - model.logits(batch[:4])).max())
-            if off > 1e-3:
-                raise RuntimeError(f"OpenVINO's logits of {model.name} are off by {off:.2g}")
-            checked = True
-        return out
-
-    return logits
-
-
-def compiled(network: nn.Module, size: int) -> Callable[[torch.Tensor], Array] | None:
-    """A network as OpenVINO runs it on this CPU, in float32, or None where it is not installed.
-
-    Returns:
-        A function of (N, 3, size, size).
-    """
-    if importlib.util.find_spec("openvino") is None:
-        return None
-    import openvino
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls its tracer old
-        traced = torch.jit.trace(network, torch.zeros(2, 3, size, size))
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        # Not openvino.convert_model, which reports to its maker.
-        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
-        graph = frontend.convert(frontend.load(decoder))
-    graph.reshape({graph.input(0): openvino.PartialShape([-1, 3, size, size])})
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    program = openvino.Core().compile_model(graph, "CPU", options)
-    return lambda x: np.asarray(program(np.ascontiguousarray(x.numpy()))[0])
+            write_atomically(boxes, json.dumps(dict(known)).encode())

@@ -8,14 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fakeface.files import write_atomically
 
-def rounded(value: Any) -> Any:
+# Results that are not of one shipped model, below the folder that a command runs in.
+RESULTS = Path("results")
+
+
+def round_numbers(value: Any) -> Any:
     """Numbers to five digits after the point, in any nesting."""
     if isinstance(value, float):
         return round(value, 5)
     if isinstance(value, Mapping):
-        return {key: rounded(v) for key, v in value.items()}
-    return [rounded(v) for v in value] if isinstance(value, list | tuple) else value
+        return {key: round_numbers(v) for key, v in value.items()}
+    return [round_numbers(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -25,10 +30,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write results, under a temporary name first; what nests no further stands on one line."""
-    text = json.dumps(rounded(content), indent=1, ensure_ascii=False)
+    """Write results, whole or not at all; what nests no further stands on one line."""
+    text = json.dumps(round_numbers(content), indent=1, ensure_ascii=False)
     text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: re.sub(r"\n *", " ", found[0]), text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, f"{text}\n".encode())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.ticker
@@ -15,19 +16,18 @@ from PIL import Image
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
+from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import face_region
 from fakeface.types import RGB
 from train.datasets.faces import Faces
 from train.datasets.sets import TITLES
 from train.evaluation.metrics import reliability, risk_coverage
-
-if TYPE_CHECKING:
-    from train.evaluation.evaluate import Scored
+from train.evaluation.scored import Scored
 
 NAMES = {name: title.split(":")[0] for name, title in TITLES.items()}
 REAL, FAKE = "#2a6f97", "#c8553d"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -63,24 +63,27 @@ def draw(scored: Mapping[str, Scored], folder: Path, title: str) -> list[str]:
 def save(figure: Figure, path: Path) -> None:
     """As a PNG of 64 colours, which is a third as large; they stay in the history for ever."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    picture = Image.fromarray(pixels).convert("RGB")
+    file = BytesIO()
+    picture.quantize(64, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    write_atomically(path, file.getvalue())
 
 
 def roc(scored: Mapping[str, Scored], title: str) -> Figure:
-    """The ROC of each set; photographs flagged on a logarithmic axis, since few may be."""
+    """The ROC of each set, its false positive rate on a logarithmic axis, since it must be low."""
     figure = Figure((4.6, 3.6), dpi=130, layout="constrained")
     axes = figure.subplots()
     for name, found in scored.items():
-        flagged, caught, _ = roc_curve(found.labels, found.p_fake, drop_intermediate=False)
-        axes.step(np.maximum(flagged, 1e-3), caught, where="post", label=NAMES[name], lw=1.3)
+        false, true, _ = roc_curve(found.labels, found.p_fake, drop_intermediate=False)
+        axes.step(np.maximum(false, 1e-3), true, where="post", label=NAMES[name], lw=1.3)
     line = np.geomspace(1e-3, 1, 100)
     axes.plot(line, line, color="#999999", lw=0.8, ls=":", label="chance")
     axes.set(
         xscale="log", xlim=(1e-3, 1), ylim=(0, 1.01), title=f"{title}: ROC",
-        xlabel="share of photographs flagged", ylabel="share of fakes caught",
+        xlabel="false positive rate (photographs called AI-generated)",
+        ylabel="true positive rate (fakes called so)",
     )  # fmt: skip
     axes.set_xticks([0.001, 0.01, 0.05, 0.1, 1], ["0.1 %", "1 %", "5 %", "10 %", "100 %"])
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
@@ -89,14 +92,14 @@ def roc(scored: Mapping[str, Scored], title: str) -> Figure:
 
 
 def reliability_diagram(scored: Mapping[str, Scored], title: str) -> Figure:
-    """Promise against truth, before and after the temperature, on val and test where they are."""
+    """Promise against truth, before and after calibration, on val and test where they are."""
     names = [name for name in ("val", "test") if name in scored] or list(scored)[:1]
     figure = Figure((2.9 * len(names), 3.2), dpi=130, layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names), sharey=True)), names):
         found = scored[name]
         axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
         for label, p_fake, colour, marker in (
-            ("before temperature", expit(found.logits), "#aaaaaa", "o"),
+            ("before calibration", expit(found.logits), "#aaaaaa", "o"),
             ("as shipped", found.p_fake, FAKE, "s"),
         ):
             promised, true, count = reliability(found.labels, p_fake, 10)
@@ -161,7 +164,7 @@ def risk(scored: Mapping[str, Scored], title: str) -> Figure:
     return figure
 
 
-def mistakes(found: Scored, faces: Faces, path: Path, each: int = 20) -> None:
+def draw_mistakes(found: Scored, faces: Faces, path: Path, each: int = 20) -> None:
     """A page of the worst mistakes of either kind; it shows people, so it is never committed."""
     labels, p_fake = found.labels, found.p_fake
     with mpl.rc_context({**STYLE, "axes.grid": False}):
@@ -177,8 +180,9 @@ def mistakes(found: Scored, faces: Faces, path: Path, each: int = 20) -> None:
                 axes.imshow(_crop(images.decode(record.read()), faces, record.sha256))
                 kind = ("photograph", "fake")[label]
                 axes.set_title(f"{kind} {p_fake[i]:.3f}\n{record.source}", fontsize=6)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        file = BytesIO()
+        figure.savefig(file)
+        write_atomically(path, file.getvalue())
 
 
 def _crop(image: RGB, faces: Faces, sha256: str) -> RGB:

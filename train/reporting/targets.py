@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fakeface import __version__
 from fakeface.types import Verdict
-from train.evaluation.evaluate import HARDEST
-
-if TYPE_CHECKING:
-    from train.reporting.results import Stored
+from train.evaluation.reencoding import HARDEST
+from train.reporting.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class Target:
     """One number that was aimed at.
 
     Attributes:
@@ -63,7 +61,7 @@ def _auc(results: Mapping[str, Any], name: str) -> float | None:
     return found["value"] if found else None
 
 
-def assess(all_of: Stored) -> Iterator[Goal]:
+def assess(all_of: Stored) -> Iterator[Target]:
     """Every goal of the release; "the best" is the model that users get by default."""
     if not all_of.cards:
         return
@@ -72,23 +70,23 @@ def assess(all_of: Stored) -> Iterator[Goal]:
 
     aucs = {card.title: _auc(all_of.metrics[card.name], "test") for card in all_of.cards}
     lowest = min(aucs, key=lambda title: aucs[title] or 0.0)
-    yield Goal("AUC on test", 0.98, _auc(metrics, "test"), best.title)
-    yield Goal("AUC on test, every model", 0.95, aucs[lowest], lowest)
+    yield Target("AUC on test", 0.98, _auc(metrics, "test"), best.title)
+    yield Target("AUC on test, every model", 0.95, aucs[lowest], lowest)
     past = {v: r for v, r in all_of.releases.items() if v != __version__}
     if past:
         version = max(past, key=lambda v: tuple(map(int, v.split("."))))
-        yield Goal(
+        yield Target(
             f"AUC on test, as of release {version}", past[version]["test_auc"]["value"],
             _auc(metrics, "test"), best.title,
         )  # fmt: skip
-    yield Goal("AUC on unseen sources", 0.99, _auc(metrics, "test_unseen"), best.title)
+    yield Target("AUC on unseen sources", 0.99, _auc(metrics, "test_unseen"), best.title)
     for step, target in (("first step", 0.85), ("second step", 0.90)):
-        yield Goal(f"AUC on DFDC swaps, {step}", target, _auc(metrics, "swaps"), best.title)
-    yield Goal("AUC on LoRA headshots", 0.93, _auc(metrics, "wild_generated"), best.title)
-    yield Goal("AUC on inswapper", 0.85, _auc(metrics, "wild_swaps"), best.title)
+        yield Target(f"AUC on DFDC swaps, {step}", target, _auc(metrics, "swaps"), best.title)
+    yield Target("AUC on LoRA headshots", 0.93, _auc(metrics, "wild_generated"), best.title)
+    yield Target("AUC on inswapper", 0.85, _auc(metrics, "wild_swaps"), best.title)
     pointing = all_of.pointing.get(best.name, {})
     auc = _value(pointing, "auc")
-    yield Goal("AUC on self-blended faces", 0.90, auc and auc["value"], best.title)
+    yield Target("AUC on self-blended faces", 0.90, auc and auc["value"], best.title)
 
     flagged = {
         source: found
@@ -96,19 +94,19 @@ def assess(all_of: Stored) -> Iterator[Goal]:
         for source, found in (_value(metrics, "sets", name, "real_by_source") or {}).items()
     }
     worst = max(flagged, key=lambda s: flagged[s]["value"], default="")
-    yield Goal(
+    yield Target(
         "photographs of any one source called AI-generated", 0.10,
         flagged[worst]["value"] if worst else None,
         f"{best.title}; {worst}, n = {flagged[worst]['n']}" if worst else best.title,
         at_least=False, percent=True,
     )  # fmt: skip
     wild = _value(metrics, "sets", "wild_generated", "verdicts_on_real")
-    yield Goal(
+    yield Target(
         "photographs in the wild called AI-generated", 0.05, wild and wild[Verdict.FAKE],
         best.title, at_least=False, percent=True,
     )  # fmt: skip
     ece = _value(metrics, "sets", "test")
-    yield Goal(
+    yield Target(
         "calibration error (ECE) on test", 0.03, ece and ece["ece"], best.title, at_least=False
     )
 
@@ -116,33 +114,33 @@ def assess(all_of: Stored) -> Iterator[Goal]:
     hardest = tiers.get(HARDEST)
     lost = hardest and hardest["auc_before"]["value"] - hardest["auc"]["value"]
     for step, target in (("first step", 0.04), ("second step", 0.03)):
-        yield Goal(
+        yield Target(
             f"AUC lost under the hardest re-encoding, {step}", target, lost,
             f"{best.title}; {HARDEST}", at_least=False,
         )  # fmt: skip
     flips = {name: r.get("flips_settled", r["flips"]) for name, r in tiers.items()}
     most = max(flips, key=lambda name: flips[name], default="")
-    yield Goal(
+    yield Target(
         "verdicts that flip under re-encoding", 0.05, flips.get(most),
         f"{best.title}; {most}" if most else best.title, at_least=False, percent=True,
     )  # fmt: skip
 
-    trained = [f for f in all_of.lofo.values() if "recipe" in f.get("training", {})]
+    trained = [f for f in all_of.left_out.values() if "recipe" in f.get("training", {})]
     found = max(trained, key=lambda f: f["summary"].get("auc_mean", 0.0), default={})
     summary = found.get("summary", {})
     who = found.get("title", "")
-    low, high = summary.get("auc_worst", {}), summary.get("flagged_worst", {})
-    yield Goal("AUC on a generator left out, mean", 0.90, summary.get("auc_mean"), who)
-    yield Goal(
+    low, high = summary.get("auc_worst", {}), summary.get("false_positive_rate_worst", {})
+    yield Target("AUC on a generator left out, mean", 0.90, summary.get("auc_mean"), who)
+    yield Target(
         "AUC on a generator left out, worst", 0.80, low.get("value"),
         f"{who}; {low['family']}" if low else who,
     )  # fmt: skip
-    yield Goal(
+    yield Target(
         "photographs of a family left out flagged, worst", 0.10, high.get("value"),
         f"{who}; {high['family']}" if high else who, at_least=False, percent=True,
     )  # fmt: skip
     hits = _value(pointing, "pointing")
-    yield Goal(
+    yield Target(
         "heatmap points into the blended region", 0.80, hits and hits["model"], best.title,
         percent=True,
     )  # fmt: skip

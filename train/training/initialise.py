@@ -7,7 +7,7 @@ import logging
 import safetensors.torch
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 from fakeface.models.backbones import BACKBONES

@@ -32,17 +32,17 @@ class Journal:
                 writer.writeheader()
             writer.writerow(row)
         if self.board is None:
-            self.board = SummaryWriter(self.path.parent)  # type: ignore[no-untyped-call]
+            self.board = SummaryWriter(self.path.parent)
         position = len(self.path.read_text().splitlines()) - 1
         for name, value in row.items():
             if isinstance(value, float):
-                self.board.add_scalar(name, value, position)  # type: ignore[no-untyped-call]
-        self.board.flush()  # type: ignore[no-untyped-call]  # a kill leaves the line here too
+                self.board.add_scalar(name, value, position)
+        self.board.flush()  # a kill leaves the line here too
         said = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
         log.info("  ".join(said))
 
     def close(self) -> None:
         """Close what `note` opened."""
         if self.board:
-            self.board.close()  # type: ignore[no-untyped-call]
+            self.board.close()
             self.board = None

@@ -16,9 +16,10 @@ import safetensors.torch
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm import tqdm
 
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
@@ -92,11 +93,7 @@ class Run:
             choice(usable), faces, self.how, recipe.batch, workers, self.precision
         )
         self.model: Any = build(recipe.backbone).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # It starts short, or its first epochs would be those of the start weights: after n steps
-        # the decay is n / (9 + n), at most the recipe's.
-        self.average = ModelEmaV3(
-            self.model, decay=recipe.ema, use_warmup=True, warmup_gamma=9.0, warmup_power=1.0
-        )
+        self.average: Any = average_weights(self.model, recipe.ema)
         self.best: dict[str, torch.Tensor] = {}
         self.teacher: Teacher | None = None
         self.journal = Journal(folder)
@@ -204,17 +201,9 @@ class Run:
         start, name, loss = time.monotonic(), "initial weights", math.nan
         if not self.model.get_submodule(self.backbone.head).weight.any():
             faces = self.draw(self.recipe.head_samples, 0, 0)
-            name, loss = (
-                "head",
-                fit_head(
-                    self.model,
-                    self.backbone,
-                    faces,
-                    self.recipe.batch,
-                    self.workers,
-                    self.precision,
-                ),
-            )
+            batch, workers = self.recipe.batch, self.workers
+            name = "head"
+            loss = fit_head(self.model, self.backbone, faces, batch, workers, self.precision)
         self.average.set(self.model)
         self.judge(name, loss, 0.0, start)
 
@@ -230,12 +219,13 @@ class Run:
         steps = math.ceil(recipe.samples / (recipe.batch * recipe.accumulate))
         total = phase.epochs * steps
         saved = time.monotonic()
-        with progress(
+        bar: tqdm[None] = progress(
             total=total,
             initial=self.at.epoch * steps + self.at.step,
             desc=phase.name,
             disable=not self.accelerator.is_main_process,
-        ) as bar:
+        )
+        with bar:
             while self.at.epoch < phase.epochs and self.at.stale < recipe.patience:
                 start, losses, first = time.monotonic(), [], self.at.epoch * steps
                 batches = self.batches(steps * recipe.accumulate, self.at.epoch)
@@ -303,7 +293,7 @@ class Run:
                 parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         optimizer.step()
-        self.average.update(self.model, step=done + 2)  # it counts from two
+        self.average.update(self.model, step=done + 2)  # of this step, which is number done + 1
         return total
 
     def loss(self, network: nn.Module, face: Face, rng: np.random.Generator) -> torch.Tensor:
@@ -329,7 +319,7 @@ class Run:
         if self.accelerator.is_main_process:
             seconds = time.monotonic() - start
             aucs, judged = self.validation.measure(self.average.module, self.recipe.blend_share)
-            if judged > self.at.best_auc:
+            if judged > self.at.best_auc or not self.best:
                 state = self.average.module.state_dict()
                 self.best = {name: tensor.clone() for name, tensor in state.items()}
                 self.at.best_auc, self.at.stale = judged, 0
@@ -359,6 +349,15 @@ class Run:
     def precision(self) -> torch.autocast:
         """The context to compute in; parameters stay in full precision."""
         return autocast(self.wanted_precision, self.device, self.backbone)
+
+
+def average_weights(model: nn.Module, decay: float) -> ModelEmaV3:
+    """An exponential moving average of a network's weights, beginning with what they are now.
+
+    It starts short, or its first epochs would be those of the initial weights: at the n-th step,
+    `update(model, step=n + 1)`, the decay is n / (9 + n), and at most `decay`.
+    """
+    return ModelEmaV3(model, decay=decay, use_warmup=True, warmup_gamma=9.0, warmup_power=1.0)
 
 
 def mix(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -31,7 +32,7 @@ _LIFT = 6.0  # standard deviations; a branch that falls lower than that is cut
 
 
 @torch.no_grad()
-def widen(small: nn.Module, faces: torch.Tensor) -> nn.Module:
+def widen(small: Any, faces: torch.Tensor) -> Any:
     """A resnet50 that computes nearly what a resnet18 computes.
 
     Args:
@@ -42,15 +43,15 @@ def widen(small: nn.Module, faces: torch.Tensor) -> nn.Module:
         The resnet50, in evaluation mode.
     """
     small.eval()
-    large = build("resnet50")
+    large: Any = build("resnet50")
     for name in ("conv1", "bn1"):
         large.get_submodule(name).load_state_dict(small.get_submodule(name).state_dict())
-    x = small.maxpool(small.act1(small.bn1(small.conv1(faces))))  # type: ignore[operator]
+    x = small.maxpool(small.act1(small.bn1(small.conv1(faces))))
     for number in range(1, 5):
         blocks = small.get_submodule(f"layer{number}")
-        bottlenecks = list(large.get_submodule(f"layer{number}"))  # type: ignore[arg-type]
+        bottlenecks = list(large.get_submodule(f"layer{number}"))
         width = bottlenecks[0].conv2.out_channels
-        for index, block in enumerate(blocks):  # type: ignore[arg-type]
+        for index, block in enumerate(blocks):
             inner = block.act1(block.bn1(block.conv1(x)))
             branch = block.bn2(block.conv2(inner))
             first = bottlenecks[2 * index]
@@ -76,26 +77,26 @@ def widen(small: nn.Module, faces: torch.Tensor) -> nn.Module:
                 weight, bias = least_squares(inner, branch)
                 write(first, main, weight, inner, bias)
             x = block(x)
-    large.fc.weight[:, : x.shape[1]] = small.fc.weight  # type: ignore[index, union-attr, operator]
-    large.fc.bias.copy_(small.fc.bias)  # type: ignore[union-attr, operator, arg-type]
+    large.fc.weight[:, : x.shape[1]] = small.fc.weight
+    large.fc.bias.copy_(small.fc.bias)
     return large.eval()
 
 
-def read(bottleneck: nn.Module, channels: slice, x: torch.Tensor) -> None:
+def read(bottleneck: Any, channels: slice, x: torch.Tensor) -> None:
     """Let the first convolution hand on `channels`, whose values are `x`, unchanged.
 
     Its further units start at random, and on no more than what the small network also has.
     """
     conv, norm = bottleneck.conv1, bottleneck.bn1
     count = x.shape[1]
-    conv.weight[:count] = 0  # type: ignore[index, operator]
+    conv.weight[:count] = 0
     index = torch.arange(count)
-    conv.weight[index, channels.start + index] = 1.0  # type: ignore[index, operator]
-    keep(norm, slice(0, count), x)  # type: ignore[arg-type]
+    conv.weight[index, channels.start + index] = 1.0
+    keep(norm, slice(0, count), x)
 
 
 def write(
-    bottleneck: nn.Module,
+    bottleneck: Any,
     channels: slice,
     weight: torch.Tensor,
     x: torch.Tensor,
@@ -103,13 +104,13 @@ def write(
 ) -> None:
     """Let the last convolution add weight · x + bias to `channels`, and nothing to the others."""
     conv, norm = bottleneck.conv3, bottleneck.bn3
-    other = torch.ones(conv.out_channels, dtype=torch.bool)  # type: ignore[arg-type]
+    other = torch.ones(conv.out_channels, dtype=torch.bool)
     other[channels] = False
-    norm.weight[other] = 0  # type: ignore[index, operator]
-    conv.weight[channels] = weight[..., None, None]  # type: ignore[index, operator]
+    norm.weight[other] = 0
+    conv.weight[channels] = weight[..., None, None]
     out = torch.einsum("oc,nchw->nohw", weight, x)
-    keep(norm, channels, out)  # type: ignore[arg-type]
-    norm.bias[channels] += bias  # type: ignore[index, operator]
+    keep(norm, channels, out)
+    norm.bias[channels] += bias
 
 
 def lift(norm: nn.BatchNorm2d) -> torch.Tensor:
@@ -117,13 +118,13 @@ def lift(norm: nn.BatchNorm2d) -> torch.Tensor:
     return _LIFT * norm.weight.abs() - norm.bias.clamp(max=0)
 
 
-def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> torch.Tensor | float:
+def shortcut(bottleneck: Any, block: Any, x: torch.Tensor) -> torch.Tensor | float:
     """Let the side path of a stage's first bottleneck do what that of the small network does.
 
     Returns:
         By how much it was lifted above zero, (C,) or 0.
     """
-    conv, norm = bottleneck.downsample[-2:]  # type: ignore[index]
+    conv, norm = bottleneck.downsample[-2:]
     width = block.conv2.out_channels
     # Not weights of zero: the norm layer would blow up what little the first step makes of them.
     norm.weight[width : 3 * width] = 0
@@ -133,7 +134,7 @@ def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> torch.
         conv.weight[index, index] = 1.0
         keep(norm, slice(0, width), x)
         return 0.0
-    old_conv, old_norm = block.downsample[-2:]  # type: ignore[index]
+    old_conv, old_norm = block.downsample[-2:]
     conv.weight[:width, : x.shape[1]] = old_conv.weight
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(norm, name)[:width] = getattr(old_norm, name)
@@ -141,11 +142,11 @@ def shortcut(bottleneck: nn.Module, block: nn.Module, x: torch.Tensor) -> torch.
     return lift(old_norm)
 
 
-def keep(norm: nn.BatchNorm2d, channels: slice, x: torch.Tensor) -> None:
+def keep(norm: Any, channels: slice, x: torch.Tensor) -> None:
     """Let a norm layer hand on `channels`, whose values are `x`, unchanged: in training, too."""
     mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
-    norm.running_mean[channels] = mean  # type: ignore[index]
-    norm.running_var[channels] = variance  # type: ignore[index]
+    norm.running_mean[channels] = mean
+    norm.running_var[channels] = variance
     norm.weight[channels] = (variance + norm.eps).sqrt()
     norm.bias[channels] = mean
 

@@ -48,7 +48,7 @@ def patch_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         mask: the share of each place that was made, (N, G, G), G at least H and W; a picture of
             NaN if nothing is known of it.
     """
-    target = adaptive_avg_pool2d(mask, list(logits.shape[1:]))
+    target = adaptive_avg_pool2d(mask, (logits.shape[1], logits.shape[2]))
     known = ~target.isnan()
     if not known.any():
         return 0 * logits.sum()

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from timm.optim import param_groups_layer_decay
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import nn
 
 from fakeface.models.backbones import Backbone, parts
@@ -39,7 +39,7 @@ def parameter_groups(
     """
     keeps = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
     groups = param_groups_layer_decay(
-        _Staged(model, backbone),
+        _Staged(model, backbone),  # type: ignore[arg-type]
         weight_decay,
         no_weight_decay_list=keeps,
         layer_decay=depth_decay,

@@ -179,6 +179,7 @@ def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             value = float(value)
         if own == "phases" or (type(value) is not type(before) and before is not None):
             raise ValueError(f"{name} is {before} here and cannot be set to {text}.")
-        part = dataclasses.replace(owner, **{own: value})
-        recipe = dataclasses.replace(recipe, augmentation=part) if nested else part
+        if nested:
+            own, value = "augmentation", dataclasses.replace(recipe.augmentation, **{own: value})
+        recipe = dataclasses.replace(recipe, **{own: value})
     return recipe

@@ -1,0 +1,123 @@
+"""For programs: the endpoints of the API, which are the tools of the MCP server too.
+
+The names, the types and the docstrings of the functions in `ENDPOINTS` are what programs are shown;
+Gradio reads the types, so they are not put off by `from __future__ import annotations`.
+"""
+
+from typing import cast
+
+import gradio as gr
+from gradio.events import api as add_endpoint
+
+from fakeface import batch
+from fakeface.contract import AnalysisResult, ModelResult, ReportResult
+from fakeface.images import decoder, fetch
+from fakeface.models import checkpoints, zoo
+from fakeface.page.batch import find_uploads
+from fakeface.page.errors import errors_in_a_sentence
+from fakeface.page.parts import LIMITS
+from fakeface.page.service import judge, judge_file
+from fakeface.page.uploads import Upload, read_upload, using
+from fakeface.report.html import to_html
+from fakeface.report.record import to_dict, to_record
+
+
+def check(picture: gr.FileData, model: str = "") -> AnalysisResult:
+    """Judge every face of one picture: was it photographed, or made by an AI?
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`. It is evidence, not proof.
+    """
+    return compare(picture, [model])
+
+
+def check_url(url: str, model: str = "") -> AnalysisResult:
+    """Judge every face of a picture on the web: was it photographed, or made by an AI?
+
+    Args:
+        url: an http or https address of a picture, on a public server.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`. It is evidence, not proof.
+    """
+    with errors_in_a_sentence():
+        found = fetch.fetch(url)
+        return to_dict(judge_file(lambda: found.data, found.name, [model])[0])
+
+
+def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisResult:
+    """Judge every face of one picture by several models.
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        models: names of installed models; none for all of them. The first decides on the picture.
+
+    Returns:
+        The same object as `python -m fakeface analyse --json`, with a consensus for each face.
+    """
+    upload = cast(Upload, picture)
+    with errors_in_a_sentence(), using(upload):
+        names = models or [card.name for card in checkpoints.installed()]
+        data, file = read_upload(upload)
+        return to_dict(judge_file(lambda: data, file, names)[0])
+
+
+def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisResult]:
+    """Judge many pictures, or the pictures in ZIP archives, by one model.
+
+    Args:
+        pictures: the files.
+        model: the name of an installed model; empty for the default one.
+
+    Returns:
+        One object a file, as of `check`; a file that is no picture has the status unreadable.
+    """
+    uploads = cast(list[Upload], pictures)
+    with errors_in_a_sentence(), using(*uploads), batch.open_items(find_uploads(uploads)) as items:
+        return [to_dict(judge_file(item.read, item.name, [model])[0]) for item in items]
+
+
+def make_report(
+    picture: gr.FileData, models: list[str] | None = None, faithful: bool = False
+) -> ReportResult:
+    """A report on one picture to keep: one self-contained HTML page, and the same as JSON.
+
+    Args:
+        picture: the file, of any format that fakeface reads.
+        models: names of installed models; none for the default one. The first decides.
+        faithful: measure how faithful the heatmaps are, which takes a few seconds.
+
+    Returns:
+        The text of the page, and an object as of `check` with the heatmaps as PNG in data URLs.
+    """
+    upload = cast(Upload, picture)
+    with errors_in_a_sentence(), using(upload):
+        read = decoder.read_picture(*read_upload(upload))
+        analysis = judge(read, models or [""], explain=True, faithful=faithful)
+        return {"html": to_html(analysis, read), "json": to_record(analysis)}
+
+
+def list_models() -> list[ModelResult]:
+    """The installed models, as `python -m fakeface models --json` lists them.
+
+    Returns:
+        One object a model: its name, title, network, size, test AUC and the sha256 of its weights.
+    """
+    root = checkpoints.checkpoints_root()
+    with errors_in_a_sentence():
+        return [zoo.describe(card, root / card.name) for card in checkpoints.installed()]
+
+
+ENDPOINTS = (check, check_url, compare, make_report, list_models)
+
+
+def add_endpoints() -> None:
+    """Put them on the page."""
+    for function in ENDPOINTS:
+        add_endpoint(function, **LIMITS)
+    add_endpoint(check_batch, concurrency_limit=1, concurrency_id="batch")

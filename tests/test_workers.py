@@ -1,0 +1,359 @@
+"""Files made to cost much cost one answer: decoding in other processes, and its bounds."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import encode, smooth
+from PIL import Image
+
+from fakeface.images import frames, workers
+from fakeface.images.decoder import read_picture
+from fakeface.types import DamagedImage, ImageError, ImageTooLarge
+
+pytestmark = pytest.mark.skipif(
+    not workers._POSIX or not Path("/proc/self/statm").exists(), reason="needs Linux"
+)
+
+MIB = 2**20
+PHOTO = encode(Image.fromarray(smooth()), "JPEG")
+PROGRESSIVE = encode(Image.fromarray(smooth()), "JPEG", progressive=True)
+
+
+@pytest.fixture(autouse=True)
+def by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(workers.SETTING, raising=False)
+    monkeypatch.setattr(workers, "_able", True)
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[workers._Pool]:
+    own = workers._Pool()
+    monkeypatch.setattr(workers, "_pool", own)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def worker() -> Iterator[workers._Worker]:
+    one = workers._Worker()
+    one.decode_frame(PHOTO, 0)
+    yield one
+    one.close()
+
+
+def usage(worker: workers._Worker) -> tuple[float, float]:
+    """Seconds of processor time, and the most MiB of memory, that its process took so far."""
+    place = Path(f"/proc/{worker._process.pid}")
+    times = place.joinpath("stat").read_text().rpartition(")")[2].split()
+    seconds = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+    peak = next(x for x in place.joinpath("status").read_text().splitlines() if "VmHWM" in x)
+    return seconds, int(peak.split()[1]) / 1024
+
+
+def full(start: bytes, piece: bytes, end: bytes, size: int = 31 * MIB) -> bytes:
+    """Many times the same piece, as long as an upload may be."""
+    return start + piece * ((size - len(start) - len(end)) // len(piece)) + end
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(width: int, height: int, middle: bytes = b"", level: int = 1) -> bytes:
+    packer = zlib.compressobj(level)
+    rows = b"".join(packer.compress(bytes(1 + 3 * width)) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + middle + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def run_lengths(width: int, height: int, body: bytes) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0)
+    palette = bytes(1024)
+    start = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + palette + body
+
+
+def many_scans() -> bytes:
+    last = PROGRESSIVE.rindex(b"\xff\xda")
+    return PROGRESSIVE[:last] + PROGRESSIVE[last:-2] * 20_000 + b"\xff\xd9"
+
+
+GIF = encode(Image.fromarray(smooth()), "GIF")
+GIF_HEAD = 13 + (3 << (GIF[10] & 7) + 1)
+APP13 = b"\xff\xed\x00\x1aPhotoshop 3.0\x008BIM\4\4\0\0\0\0"
+COSTLY: dict[str, Callable[[], bytes]] = {
+    "gif-comments": lambda: full(GIF[:GIF_HEAD], b"!\xfe\1a\0", GIF[GIF_HEAD:]),
+    "gif-comment": lambda: full(GIF[:GIF_HEAD] + b"!\xfe", b"\1a", b"\0" + GIF[GIF_HEAD:]),
+    "gif-large-comments": lambda: full(
+        GIF[:GIF_HEAD], b"!\xfe" + b"\xff" + b"a" * 255 + b"\0", GIF[GIF_HEAD:]
+    ),
+    "jpeg-comments": lambda: full(PHOTO[:2], b"\xff\xfe\0\2", PHOTO[2:]),
+    "jpeg-comments-later": lambda: full(
+        PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda")],
+        b"\xff\xfe\0\2",
+        PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") :],
+    ),
+    "jpeg-app13": lambda: full(PHOTO[:2], APP13 + b"\0\0", PHOTO[2:]),
+    "jpeg-large-app13": lambda: full(
+        PHOTO[:2],
+        b"\xff\xed\xff\xf0Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\0" * 5459 + bytes(8),
+        PHOTO[2:],
+    ),
+    "jpeg-padding": lambda: full(PHOTO[:2], b"\xff", PHOTO[2:]),
+    "jpeg-padding-later": lambda: full(
+        PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda")],
+        b"\xff",
+        PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") :],
+    ),
+    "jpeg-scans": many_scans,
+    "png-chunks": lambda: png(40, 24, chunk(b"tEXt", b"") * (31 * MIB // 12)),
+    "png-pieces": lambda: full(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)),
+        chunk(b"IDAT", b""),
+        chunk(b"IEND", b""),
+    ),
+    "webp-chunks": lambda: full(
+        b"RIFF" + struct.pack("<I", 31 * MIB - 8) + b"WEBP", b"EXIF\0\0\0\0", b""
+    ),
+    "bmp-runs": lambda: run_lengths(8000, 8000, b"\1\7" * (15 * MIB)),
+    "bmp-deltas": lambda: run_lengths(8000, 8000, b"\0\2\0\0" * (7 * MIB)),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_files_made_to_be_slow(name: str, worker: workers._Worker) -> None:
+    data = COSTLY[name]()
+    assert len(data) <= 32 * MIB
+    before = usage(worker)
+    said = ""
+    try:
+        worker.decode_frame(data, 0)
+    except ImageError as error:
+        said = str(error)
+    assert said not in (workers.TOO_SLOW, workers.CRASHED)
+    seconds, memory = usage(worker)
+    assert seconds - before[0] <= 5
+    assert memory - before[1] <= 600
+
+
+def encoded(kind: str, **options: object) -> Callable[[], bytes]:
+    def make() -> bytes:
+        return encode(Image.new("RGB", (8000, 8000), (40, 90, 200)), kind, **options)
+
+    return make
+
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    "jpeg": encoded("JPEG", subsampling=0),
+    "progressive": encoded("JPEG", subsampling=0, progressive=True),
+    "png": lambda: png(8000, 8000),
+    "webp": encoded("WEBP", lossless=True, quality=0, method=0),
+    "gif": encoded("GIF"),
+    "tiff": encoded("TIFF", compression="tiff_adobe_deflate"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_pictures_as_large_as_may_be(name: str, worker: workers._Worker) -> None:
+    data = LARGE[name]()
+    before = usage(worker)
+    found = worker.decode_frame(data, 0)
+    assert found.rgb.shape == (8000, 8000, 3)
+    seconds, memory = usage(worker)
+    assert seconds - before[0] <= 5.5  # what sending takes is on top
+    assert memory - before[1] <= 1024
+
+
+# Faults
+
+
+def faulty(code: str) -> str:
+    """A worker that decodes as told when a file is `boom`."""
+    return (
+        "from fakeface.images import worker as w; old = w.read_header\n"
+        f"def new(data, frame):\n    if data == b'boom':\n        {code}\n"
+        "    return old(data, frame)\n"
+        "w.read_header = new\n"
+    )
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes workers break over the file `boom`."""
+
+    def use(code: str) -> None:
+        start = subprocess.Popen
+
+        def popen(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+            place, _, main = command[-1].partition("; from fakeface")
+            program = f"{place}\n{faulty(code)}from fakeface{main}"
+            return start([*command[:-1], program], **options)
+
+        monkeypatch.setattr(workers.subprocess, "Popen", popen)
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", DamagedImage, "makes its decoder fail"),
+        ("import os; os._exit(3)", DamagedImage, "makes its decoder fail"),
+        ("while True: pass", ImageTooLarge, "too long to decode"),
+        ("held = [bytearray(2**20) for _ in range(3000)]", ImageTooLarge, "too much memory"),
+    ],
+    ids=["crash", "exit", "endless", "memory"],
+)
+def test_a_fault_costs_one_answer(
+    code: str,
+    error: type[ImageError],
+    words: str,
+    breaking: Callable[[str], None],
+    pool: workers._Pool,
+) -> None:
+    breaking(code)
+    wanted = frames.decode_frame(PHOTO).rgb
+    assert np.array_equal(workers.decode_frame(PHOTO).rgb, wanted)
+    with pytest.raises(error, match=words):
+        workers.decode_frame(b"boom")
+    assert np.array_equal(workers.decode_frame(PHOTO).rgb, wanted)
+
+
+def test_one_that_sleeps_is_stopped(
+    breaking: Callable[[str], None], pool: workers._Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking("import time; time.sleep(600)")
+    workers.decode_frame(PHOTO)
+    monkeypatch.setattr(workers, "WALL", 0.5)
+    begin = time.monotonic()
+    with pytest.raises(ImageTooLarge, match="too long"):
+        workers.decode_frame(b"boom")
+    assert time.monotonic() - begin < 20
+    monkeypatch.setattr(workers, "WALL", 30)
+    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+
+
+def test_no_keys_reach_a_decoder(
+    breaking: Callable[[str], None], pool: workers._Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    breaking("import os; raise w.types.DamagedImage(' '.join(os.environ.values()))")
+    with pytest.raises(DamagedImage) as caught:
+        workers.decode_frame(b"boom")
+    assert "hf_secret" not in str(caught.value)
+
+
+# Ordinary use
+
+
+def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
+    film = encode(
+        Image.new("RGB", (9, 5)), "GIF", save_all=True, append_images=[Image.new("RGB", (9, 5), 9)]
+    )
+    odd = encode(Image.fromarray(smooth()), "PNG", icc_profile=b"no profile")
+    for data in (PHOTO, film, odd):
+        here, there = frames.decode_frame(data), workers.decode_frame(data)
+        assert np.array_equal(here.rgb, there.rgb)
+        assert (here.frames, here.notes) == (there.frames, there.notes)
+        assert there.rgb.flags.writeable
+        assert there.rgb.flags.c_contiguous
+    for data in (b"", b"x", PHOTO[:300], bytes(33 * MIB), b"%PDF-", png(9, 5)[:50]):
+        with pytest.raises(ImageError) as here_error:
+            frames.decode_frame(data)
+        with pytest.raises(ImageError) as there_error:
+            workers.decode_frame(data)
+        assert type(here_error.value) is type(there_error.value)
+        assert str(here_error.value) == str(there_error.value)
+
+
+def test_many_threads_share_few_processes(pool: workers._Pool) -> None:
+    shades = [encode(Image.new("RGB", (16, 16), (i, i, i)), "PNG") for i in range(40)]
+    with ThreadPoolExecutor(12) as threads:
+        found = list(threads.map(lambda data: int(workers.decode_frame(data).rgb[0, 0, 0]), shades))
+    assert found == list(range(40))
+    assert pool._free.qsize() == workers.MOST
+
+
+def test_a_process_that_died_meanwhile_is_replaced(pool: workers._Pool) -> None:
+    workers.decode_frame(PHOTO)
+    idle = pool._free.get()
+    assert idle is not None
+    idle._process.kill()
+    idle._process.wait()
+    pool._free.put(idle)
+    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+
+
+def test_in_this_process_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, pool: workers._Pool
+) -> None:
+    monkeypatch.setenv(workers.SETTING, "1")
+    monkeypatch.setattr(workers, "_Worker", lambda: pytest.fail("a process was started"))
+    assert read_picture(PHOTO).rgb.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("how", ["none", "dies"])
+def test_in_this_process_where_there_can_be_no_other(
+    how: str, monkeypatch: pytest.MonkeyPatch, pool: workers._Pool
+) -> None:
+    if how == "none":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError("no processes here")
+
+        monkeypatch.setattr(workers.subprocess, "Popen", refuse)
+    else:
+        monkeypatch.setattr(workers.sys, "executable", "/bin/false")
+    assert read_picture(PHOTO).rgb.shape == (24, 40, 3)
+    assert not workers._able
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+def test_a_forked_process_has_its_own(pool: workers._Pool) -> None:
+    """As Spaces with ZeroGPU and data loaders do."""
+    program = (
+        "import io, os, sys\n"
+        "from PIL import Image\n"
+        "from fakeface.images import workers\n"
+        "stream = io.BytesIO(); Image.new('RGB', (8, 8), 'red').save(stream, 'PNG')\n"
+        "data = stream.getvalue(); workers.decode_frame(data); mine = workers._pool\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    good = workers.decode_frame(data).rgb[0, 0, 0] == 255 and workers._pool is not mine\n"
+        "    workers._pool.close(); os._exit(0 if good else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
+        " or workers.decode_frame(data).rgb[0, 0, 0] != 255)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=300)
+
+
+def test_processes_end_with_the_program() -> None:
+    program = (
+        "import io\nfrom PIL import Image\nfrom fakeface.images import workers\n"
+        "stream = io.BytesIO(); Image.new('RGB', (8, 8)).save(stream, 'PNG')\n"
+        "workers.decode_frame(stream.getvalue())\n"
+        "print(workers._pool._free.get()._process.pid, flush=True)\n"
+        "import os; os.kill(os.getpid(), 9)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300).stdout
+    end = time.monotonic() + 60
+    while Path(f"/proc/{int(said)}").exists() and time.monotonic() < end:
+        state = Path(f"/proc/{int(said)}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        threading.Event().wait(0.1)
+    assert not Path(f"/proc/{int(said)}").exists()
