@@ -54,6 +54,9 @@ class Found:
     def detect(self, image: RGB) -> tuple[Face, ...]:
         return tuple(Face(box) for box in self.boxes)
 
+    def smallest(self, image: RGB) -> int:
+        return 1
+
 
 class Grain(Model):
     """Calls a face AI-generated where it has fine grain, and real where it has none."""

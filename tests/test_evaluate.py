@@ -294,6 +294,9 @@ class Middle:
             return ()
         return (Face(Box(width // 4, height // 4, width // 2, height // 2)),)
 
+    def smallest(self, image):
+        return 1
+
 
 @pytest.fixture
 def manifest(tmp_path) -> Path:

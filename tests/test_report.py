@@ -67,6 +67,7 @@ def changed(image: RGB, out: RGB) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
 def answer(p_fake: float, verdict: str, **changes: Any) -> dict[str, Any]:
     """What the JSON holds of a score that nothing but the model was asked for."""
     plain = {"alone": None, "stable": True, "variants": [], "seconds": 0.0, "heatmap": None}
+    plain["by_chance"] = False
     return {"p_fake": p_fake, "verdict": verdict, **plain, **changes}
 
 
@@ -101,6 +102,10 @@ def test_json_contract() -> None:
                 "consensus": disagree,
             },
         ],
+        "faces_found": 2,
+        "too_small": [],
+        "smallest": None,
+        "crowds": {},
         "provenance": [],
         "frames": 1,
         "frames_looked_at": [0],
