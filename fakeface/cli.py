@@ -207,7 +207,7 @@ def _analyse(args: argparse.Namespace) -> int:
     if args.heatmap:
         _check_heatmap(args.heatmap, args.images)
     models, detector = _open(args)
-    from fakeface.analyse import analyse, read_or_report
+    from fakeface.analysis import analyse, read_or_report
     from fakeface.images.decoder import read_bytes
     from fakeface.names import spell, to_path
     from fakeface.report.overlay import overlay

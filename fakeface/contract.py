@@ -55,6 +55,7 @@ class ScoreResult(TypedDict):
     variants: list[VariantResult]
     seconds: NotNegative
     heatmap: HeatmapResult | None
+    by_chance: bool
 
 
 @with_config(STRICT)
@@ -111,6 +112,16 @@ class JudgeResult(TypedDict):
 
 
 @with_config(STRICT)
+class CrowdResult(TypedDict):
+    """See `types.Crowd`."""
+
+    faces: Annotated[int, Field(ge=2)]
+    generated: Count
+    expected: NotNegative
+    p_fake: Probability
+
+
+@with_config(STRICT)
 class AnalysisResult(TypedDict):
     """One file; see `types.Analysis` and `record.to_dict`."""
 
@@ -126,6 +137,10 @@ class AnalysisResult(TypedDict):
     models: list[str]
     judges: dict[str, JudgeResult]
     faces: list[FaceResult]
+    faces_found: Count
+    too_small: list[BoxList]
+    smallest: Pixels | None
+    crowds: dict[str, CrowdResult]
     provenance: list[FindingResult]
     frames: Annotated[int, Field(ge=1)] | None
     frames_looked_at: list[Count]

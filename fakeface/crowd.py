@@ -88,7 +88,9 @@ class FalseAlarms:
         return float(np.interp(rate, shares, np.asarray(self.p_fake)[first]))
 
 
-def judge(scores: Sequence[Score], alarms: FalseAlarms) -> tuple[list[Score], Crowd | None]:
+def judge_together(
+    scores: Sequence[Score], alarms: FalseAlarms
+) -> tuple[list[Score], Crowd | None]:
     """The scores that one model gave to the faces of one picture, seen together.
 
     Args:

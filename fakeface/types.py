@@ -410,6 +410,10 @@ class Analysis:
         provenance: what the file itself says of its origin; it changes no score.
         judges: one for each of `models`.
         date: when it was judged, UTC, as in 2026-11-25T07:10:19Z.
+        too_small: faces that were found, but have too few pixels to be judged.
+        smallest: the height in pixels from which on the detector sees faces in this picture; 0
+            where unreadable.
+        crowds: one for each of `models`, where several faces were judged.
         frames: how many pictures the file shows one after the other, or on pages.
         frames_looked_at: which of them were looked at, counted from 0, until one had a face.
         notes: sentences on what could not be read beside the pixels, and on their colours.
@@ -427,6 +431,9 @@ class Analysis:
     provenance: tuple[Finding, ...] = ()
     judges: tuple[Judge, ...] = ()
     date: str = ""
+    too_small: tuple[Face, ...] = ()
+    smallest: int = 0
+    crowds: tuple[Crowd, ...] = ()
     frames: int = 1
     frames_looked_at: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
@@ -446,11 +453,21 @@ class Analysis:
         order = (Verdict.REAL, Verdict.UNSURE, Verdict.FAKE)
         return max(scores, key=lambda s: (order.index(s.verdict), s.p_fake), default=None)
 
+    def p_fake_by(self, model: str) -> float | None:
+        """p(fake) of the picture by this model, or None without a face.
+
+        That of its face, or, where there are several, `Crowd.p_fake`.
+        """
+        for crowd in self.crowds:
+            if crowd.model == model:
+                return crowd.p_fake
+        worst = self.worst(model)
+        return worst.p_fake if worst else None
+
     @property
     def p_fake(self) -> float | None:
-        """p(fake) of the most suspicious face by the first model, or None without a face."""
-        worst = self.worst(self.models[0]) if self.models else None
-        return worst.p_fake if worst else None
+        """p(fake) of the picture by the first model, or None without a face."""
+        return self.p_fake_by(self.models[0]) if self.models else None
 
     @property
     def verdict(self) -> Verdict | None:

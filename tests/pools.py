@@ -39,6 +39,9 @@ class Whole:
     def detect(self, image: RGB) -> tuple[Face, ...]:
         return (Face(Box(0, 0, image.shape[1], image.shape[0])),)
 
+    def smallest(self, image: RGB) -> int:
+        return 1
+
 
 def record(name: str, **changes: Any) -> Record:
     """A photograph for training that lies nowhere."""

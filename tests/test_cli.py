@@ -403,7 +403,7 @@ def test_a_damaged_model_does_not_disable_the_others(
         (["analyse"], "IMAGE"),
         (["analyse", "a.jpg", "--jso"], "--jso"),
         (["analyse", "a.jpg", "--model"], "--model"),
-        (["analyse", "a.jpg", "--detector", "eyes"], "'yunet', 'haar'"),
+        (["analyse", "a.jpg", "--detector", "eyes"], "'yunet', 'mtcnn', 'haar'"),
         (["analyse", "a.jpg", "--device", "abacus"], "'cpu', 'cuda'"),
         (["analyse", "a.jpg", "--model", "absent"], "'absent'; installed: best, other."),
         (["analyse", "a.jpg", "--model", "../best"], "'../best'; installed: best, other."),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from fakeface.crowd import NOMINAL, FalseAlarms, judge
+from fakeface.crowd import NOMINAL, FalseAlarms, judge_together
 from fakeface.models import checkpoints
 from fakeface.types import Score, Verdict
 
@@ -23,21 +23,21 @@ def scored(*p_fake, verdict=None):
 
 
 def verdicts(scores):
-    return [score.verdict for score in judge(scores, ALARMS)[0]]
+    return [score.verdict for score in judge_together(scores, ALARMS)[0]]
 
 
 @pytest.mark.parametrize("p_fake", [0.0, 0.5, 0.9799, 0.98, 1.0])
 def test_a_picture_of_one_face_is_judged_as_before(p_fake):
     scores = scored(p_fake)
-    assert judge(scores, ALARMS) == (scores, None)
+    assert judge_together(scores, ALARMS) == (scores, None)
 
 
 def test_no_face_is_no_crowd():
-    assert judge([], ALARMS) == ([], None)
+    assert judge_together([], ALARMS) == ([], None)
 
 
 def test_one_face_among_nineteen_that_just_looks_generated_is_unsure():
-    judged, crowd = judge(scored(*[0.1] * 11, 0.985, *[0.3] * 7), ALARMS)
+    judged, crowd = judge_together(scored(*[0.1] * 11, 0.985, *[0.3] * 7), ALARMS)
     assert [score.verdict for score in judged] == [REAL] * 11 + [UNSURE] + [REAL] * 7
     assert [score.by_chance for score in judged].index(True) == 11
     assert judged[11].p_fake == 0.985, "its own score is not touched"
@@ -52,7 +52,7 @@ def test_a_score_that_no_photograph_has_is_beyond_chance_in_a_small_group():
 
 def test_a_crowd_of_generated_faces_is_generated():
     assert verdicts(scored(*[0.981] * 12)) == [FAKE] * 12
-    _, crowd = judge(scored(*[0.981] * 12), ALARMS)
+    _, crowd = judge_together(scored(*[0.981] * 12), ALARMS)
     assert crowd.p_fake >= ALARMS.fake_above
 
 
@@ -63,7 +63,7 @@ def test_three_alike_of_five_are_beyond_chance():
 def test_a_face_that_did_not_survive_the_stability_check_speaks_for_nothing():
     flipped = scored(*[0.999] * 9, verdict=UNSURE)
     assert verdicts([*flipped, *scored(0.985)]) == [UNSURE] * 10
-    _, crowd = judge([*flipped, *scored(0.985)], ALARMS)
+    _, crowd = judge_together([*flipped, *scored(0.985)], ALARMS)
     assert crowd.generated == 1 and crowd.p_fake < ALARMS.fake_above
 
 
@@ -84,7 +84,7 @@ def test_groups_of_photographs_are_flagged_no_more_often_than_portraits(count, a
 def test_the_score_of_a_picture_does_not_grow_with_the_crowd(count):
     """A group of photographs has the score of a portrait: half of them above, half below 0.5."""
     rng = np.random.default_rng(count)
-    scores = [judge(scored(*rng.random(count)), ALARMS)[1].p_fake for _ in range(600)]
+    scores = [judge_together(scored(*rng.random(count)), ALARMS)[1].p_fake for _ in range(600)]
     assert np.median(scores) == pytest.approx(0.5, abs=0.05)
     assert np.quantile(scores, 0.9) == pytest.approx(0.9, abs=0.05)
 
@@ -93,7 +93,7 @@ def test_score_and_verdict_of_a_picture_agree():
     rng = np.random.default_rng(0)
     for _ in range(200):
         row = 1 - rng.random(rng.integers(2, 12)) ** rng.integers(1, 12)
-        judged, crowd = judge(scored(*row), ALARMS)
+        judged, crowd = judge_together(scored(*row), ALARMS)
         assert (crowd.p_fake >= ALARMS.fake_above) == any(s.verdict is FAKE for s in judged)
         assert 0 <= crowd.p_fake <= max(row)
 
@@ -121,7 +121,7 @@ def test_without_a_curve_all_faces_must_look_generated():
 
     def of(*p_fake):
         scores = [Score("a", 0.0, p, FAKE if p >= 0.7 else REAL) for p in p_fake]
-        return [score.verdict for score in judge(scores, known)[0]]
+        return [score.verdict for score in judge_together(scores, known)[0]]
 
     assert of(0.71, 0.99) == [FAKE, FAKE]
     assert of(0.1, 0.99) == [REAL, UNSURE]

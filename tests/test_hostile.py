@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from fakeface import explain, scan
-from fakeface.analyse import analyse_file
+from fakeface.analysis import analyse_file
 from fakeface.faces import Detector, Haar
 from fakeface.images import workers
 from fakeface.models import checkpoints

@@ -11,7 +11,7 @@ import pytest
 from picture_files import encode
 from PIL import Image
 
-from fakeface.analyse import analyse
+from fakeface.analysis import analyse
 from fakeface.contract import schema
 from fakeface.images.decoder import at_frame, read_picture
 from fakeface.models import checkpoints

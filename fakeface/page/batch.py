@@ -20,6 +20,7 @@ from fakeface.page.stopping import admit
 from fakeface.page.uploads import Upload, find_upload, name_of, using
 from fakeface.report.pictures import data_url
 from fakeface.report.record import to_dict
+from fakeface.report.text import count_faces
 from fakeface.types import ImageError
 
 THUMBNAIL_SIDE: Final = 72  # pixels
@@ -65,6 +66,8 @@ def make_row(item: batch.Item, model: str) -> dict[str, Any]:
     analysis, picture = judge_file(item.read, item.name, [model])
     note = analysis.error or ""
     worst = analysis.worst(analysis.models[0])
+    if analysis.too_small:
+        note = f"{count_faces(analysis)}."
     if worst and not worst.stable:
         note = "The verdict changed when the picture was saved again."
     return {

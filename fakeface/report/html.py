@@ -14,7 +14,7 @@ import jinja2
 from fakeface import __version__
 from fakeface.evidence import NOT_LOOKED_FOR
 from fakeface.report.pictures import embed
-from fakeface.report.text import NOTE, notes, percent
+from fakeface.report.text import NOTE, count_faces, describe_picture, notes, percent
 from fakeface.types import Analysis, Picture, Verdict
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -56,5 +56,6 @@ def environment(*folders: Path) -> jinja2.Environment:
     )
     out.filters |= {"percent": percent, "notes": notes}
     out.globals |= {"marks": MARKS, "words": WORDS, "styles": STYLES, "note": NOTE}
+    out.globals |= {"count_faces": count_faces, "describe_picture": describe_picture}
     out.globals |= {"not_looked_for": NOT_LOOKED_FOR}
     return out

@@ -17,6 +17,7 @@ _COLOURS = {
 }
 _SHORT = {Verdict.FAKE: "AI", Verdict.REAL: "real", Verdict.UNSURE: "?"}
 _BLACK = (0, 0, 0)
+_TOO_SMALL = (200, 200, 200)  # a thin line around faces that were not judged
 _LEAST_TEXT = 11  # pixels; smaller letters are hard to read
 
 
@@ -28,6 +29,8 @@ def overlay(
     opacity: float = 0.5,
 ) -> RGB:
     """The picture with each face's heatmap, and its number and verdict in a box.
+
+    Faces that were too small to be judged get a thin grey box without a number.
 
     Args:
         picture: that was analysed, or its pixels, upright RGB uint8 (H, W, 3); it is not changed.
@@ -44,6 +47,9 @@ def overlay(
     if isinstance(picture, Picture):
         picture = at_frame(picture, analysis.frame).rgb
     out: RGB = picture.copy(order="C")
+    for face in analysis.too_small:
+        for colour, width in ((_BLACK, 2), (_TOO_SMALL, 1)):
+            cv2.rectangle(out, *_corners(face.box), colour, width)
     if not analysis.faces:
         return out
     model = model or analysis.models[0]
@@ -56,10 +62,8 @@ def overlay(
     scores = [_score(report, model) for report in analysis.faces]
     line = max(2, round(max(out.shape[:2]) / 250))
     for report, score in zip(analysis.faces, scores):
-        box = report.face.box
-        corners = (box.x, box.y), (box.x + box.w - 1, box.y + box.h - 1)
         for colour, width in ((_BLACK, line + 2), (_COLOURS[score.verdict], line)):
-            cv2.rectangle(out, *corners, colour, width)
+            cv2.rectangle(out, *_corners(report.face.box), colour, width)
     taken: list[Box] = []  # labels come last, so that no box crosses them
     for number, (report, score) in enumerate(zip(analysis.faces, scores), 1):
         label = _label(number, score.verdict, out.shape[1], out.shape[0])
@@ -67,6 +71,11 @@ def overlay(
         out[spot.y : spot.y + spot.h, spot.x : spot.x + spot.w] = label[: spot.h, : spot.w]
         taken.append(spot)
     return out
+
+
+def _corners(box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The pixels at the top left and at the bottom right of a box."""
+    return (box.x, box.y), (box.x + box.w - 1, box.y + box.h - 1)
 
 
 def _score(report: FaceReport, model: str) -> Score:

@@ -7,6 +7,7 @@ import numpy as np
 from fakeface import __version__
 from fakeface.contract import (
     AnalysisResult,
+    CrowdResult,
     FaceResult,
     FindingResult,
     HeatmapResult,
@@ -16,19 +17,33 @@ from fakeface.contract import (
 )
 from fakeface.report.pictures import FACE_SIDE, data_url
 from fakeface.report.text import NOTE
-from fakeface.types import Analysis, FaceReport, Finding, Heatmap, Quality, Score, Status, Variant
+from fakeface.types import (
+    Analysis,
+    Crowd,
+    FaceReport,
+    Finding,
+    Heatmap,
+    Quality,
+    Score,
+    Status,
+    Variant,
+)
 
 
 def to_dict(analysis: Analysis) -> AnalysisResult:
     """The JSON object of one file, a contract that other tools rely on; see docs/schema.json.
 
     Returns:
-        Plain values only. `verdict` and `p_fake` are those of the most suspicious face by the
-        first of `models`, and None without a face. `faces` go from left to right, each with its
-        `box` [x, y, w, h] in pixels of the upright picture, its `quality`, the `consensus` of the
-        models and, by model, the fields of a `Score`; `heatmap` is None where none was asked for,
-        and never holds its values. `sha256` is None where the file could not be opened; width,
-        height and detector are None, and `error` is a sentence, where `status` is unreadable.
+        Plain values only. `verdict` and `p_fake` are those of the picture by the first of
+        `models`, and None without a face; of several faces, `verdict` is that of the most
+        suspicious one and `p_fake` that of `crowds`, by model, which does not grow with their
+        number. `faces_found` counts those `too_small` to be judged too, which have a box each;
+        `smallest` is the height from which on the detector sees faces. `faces` go from left to
+        right, each with its `box` [x, y, w, h] in pixels of the upright picture, its `quality`,
+        the `consensus` of the models and, by model, the fields of a `Score`; `heatmap` is None
+        where none was asked for, and never holds its values. `sha256` is None where the file could
+        not be opened; width, height, detector and smallest are None, and `error` is a sentence,
+        where `status` is unreadable.
         `frames_looked_at` counts from 0, and boxes are those of the last of them; `notes` are
         sentences on what could not be read beside the pixels, and on their colours.
         Twice the same bytes give twice the same but for `date` and `seconds`.
@@ -54,6 +69,10 @@ def to_dict(analysis: Analysis) -> AnalysisResult:
             for j in analysis.judges
         },
         "faces": [_face(report) for report in analysis.faces],
+        "faces_found": len(analysis.faces) + len(analysis.too_small),
+        "too_small": [face.box.as_list() for face in analysis.too_small],
+        "smallest": analysis.smallest or None,
+        "crowds": {crowd.model: _crowd(crowd) for crowd in analysis.crowds},
         "provenance": [_finding(finding) for finding in analysis.provenance],
         "frames": analysis.frames if readable else None,
         "frames_looked_at": list(analysis.frames_looked_at) if readable else [],
@@ -101,6 +120,16 @@ def _score(score: Score, heatmap: Heatmap | None) -> ScoreResult:
         "variants": [_variant(variant) for variant in score.variants],
         "seconds": score.seconds,
         "heatmap": _heatmap(heatmap) if heatmap else None,
+        "by_chance": score.by_chance,
+    }
+
+
+def _crowd(crowd: Crowd) -> CrowdResult:
+    return {
+        "faces": crowd.faces,
+        "generated": crowd.generated,
+        "expected": crowd.expected,
+        "p_fake": crowd.p_fake,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from fakeface.faces import MIN_FACE
 from fakeface.names import spell
 from fakeface.types import Analysis, Consensus, FaceReport, Heatmap, Score, Status, Verdict
 
@@ -20,15 +21,15 @@ def to_text(analysis: Analysis) -> str:
 
 
 def _lines(analysis: Analysis) -> Iterator[str]:
-    name, count = escape(analysis.file), len(analysis.faces)
+    name = escape(analysis.file)
     if analysis.status is Status.UNREADABLE:
         yield f"{name}: unreadable. {escape(analysis.error or '')}".rstrip()
         return
-    if analysis.status is Status.NO_FACE:
+    if analysis.status is Status.NO_FACE and not analysis.too_small:
         yield f"{name}: no face found, so there is nothing to judge."
     else:
-        yield f"{name}: {count} face{'s' if count > 1 else ''}"
-    for note in notes(analysis):
+        yield f"{name}: {count_faces(analysis)}"
+    for note in (*describe_picture(analysis), *notes(analysis)):
         yield f"  {note}"
     width = max((len(model) for model in analysis.models), default=0)
     for number, report in enumerate(analysis.faces, 1):
@@ -46,13 +47,52 @@ def _face_lines(number: int, report: FaceReport, width: int) -> Iterator[str]:
         p = percent(score.p_fake)
         yield f"    {score.model:{width}}  {p:>5} likely AI-generated: {score.verdict.value}"
         heatmaps = [heatmap for heatmap in report.heatmaps if heatmap.model == score.model]
-        for line in (describe_flip(score), *map(describe_faithfulness, heatmaps)):
+        about = (describe_chance(score), describe_flip(score))
+        for line in (*about, *map(describe_faithfulness, heatmaps)):
             if line:
                 yield f"    {'':{width}}  {line}"
     if len(report.scores) > 1:
         yield f"    {describe_consensus(report.consensus)}"
     for warning in report.quality.warnings if report.quality else ():
         yield f"    {warning}"
+
+
+def count_faces(analysis: Analysis) -> str:
+    """How many faces were found, and how many of them are too small to judge."""
+    judged, small = len(analysis.faces), len(analysis.too_small)
+    found = f"{judged + small} face{'s' if judged + small != 1 else ''}"
+    if not small:
+        return found
+    which = "too small" if small == judged + small == 1 else f"{small} too small"
+    return f"{found} found, {which} to judge (under {MIN_FACE} pixels)"
+
+
+def describe_picture(analysis: Analysis) -> list[str]:
+    """Sentences on the picture as a whole: what its faces say together, and what went unseen."""
+    lines = []
+    for crowd in analysis.crowds:
+        of = f" to {crowd.model}" if len(analysis.models) > 1 else ""
+        look = "looks" if crowd.generated == 1 else "look"
+        lines.append(
+            f"{crowd.generated} of {crowd.faces} faces {look} generated{of}; by chance one would "
+            f"expect {crowd.expected:.1f}."
+        )
+    if analysis.smallest > MIN_FACE:
+        lines.append(
+            f"The face detector that looked ({analysis.detector}) sees faces of about "
+            f"{analysis.smallest} pixels and more in this picture; smaller ones may be missing."
+        )
+    return lines
+
+
+def describe_chance(score: Score) -> str:
+    """The sentence on a face that only chance made look generated; empty where it did not."""
+    if not score.by_chance:
+        return ""
+    return (
+        "By itself this face looks generated, but among so many faces chance explains one like it, "
+        "so the verdict is unsure."
+    )
 
 
 def notes(analysis: Analysis) -> list[str]:

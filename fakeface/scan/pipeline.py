@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fakeface.analyse import analyse, read_or_report
+from fakeface.analysis import analyse, read_or_report
 from fakeface.batch import Item
 from fakeface.faces import Detector
 from fakeface.models.batching import MergedModel

@@ -28,9 +28,10 @@ class Row(NamedTuple):
         path: of the file, spelled by `path_cell`.
         status: a `types.Status`.
         model: its name.
-        faces: how many were found.
-        p_fake: of the most suspicious face, rounded to four digits; None without a face.
-        verdict: on that face; None without one.
+        faces: how many were judged; those too small for that are not counted.
+        p_fake: of the picture, rounded to four digits; None without a face. Of several faces it is
+            a score that does not grow with their number.
+        verdict: on the most suspicious face; None without one.
         weights: the sha256 of the model's weights; empty where it is not known, as in tables of
             0.8.0 and before.
     """
@@ -59,14 +60,14 @@ def rows(analysis: Analysis, weights: Mapping[str, str] | None = None) -> list[R
         weights = {judge.model: judge.sha256 for judge in analysis.judges}
     table = []
     for model in analysis.models:
-        worst = analysis.worst(model)
+        worst, p_fake = analysis.worst(model), analysis.p_fake_by(model)
         table.append(
             Row(
                 path_cell(analysis.file),
                 analysis.status.value,
                 model,
                 len(analysis.faces),
-                round(worst.p_fake, 4) if worst else None,
+                None if p_fake is None else round(p_fake, 4),
                 worst.verdict.value if worst else None,
                 weights.get(model, ""),
             )

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from fakeface import quality
+from fakeface.crowd import FalseAlarms, judge_together
 from fakeface.evidence.provenance import find
 from fakeface.faces import Detector, judgeable
 from fakeface.images import decoder as images
@@ -26,6 +28,7 @@ from fakeface.types import (
     RGB,
     Analysis,
     Box,
+    Crowd,
     Face,
     FaceReport,
     FloatArray,
@@ -113,9 +116,9 @@ def analyse(
         raise ValueError("analyse needs at least one model")
     if not isinstance(picture, Picture):
         picture = images.read_picture(picture, file)
-    picture, found, looked = _look(picture, detector)
+    picture, found, too_small, looked = _look(picture, detector)
     wanted = explain or faithful
-    faces = _judge(picture, found, models, wanted, faithful, stability) if found else ()
+    faces, crowds = _judge(picture, found, models, wanted, faithful, stability)
     height, width = picture.rgb.shape[:2]
     return Analysis(
         file=file or picture.file,
@@ -129,28 +132,33 @@ def analyse(
         provenance=find(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
+        too_small=too_small,
+        smallest=detector.smallest(picture.rgb),
+        crowds=crowds,
         frames=picture.frames,
         frames_looked_at=looked,
         notes=picture.notes,
     )
 
 
-def _look(picture: Picture, detector: Detector) -> tuple[Picture, Sequence[Face], tuple[int, ...]]:
-    """Look for faces, in a moving picture until a frame has one.
+def _look(
+    picture: Picture, detector: Detector
+) -> tuple[Picture, tuple[Face, ...], tuple[Face, ...], tuple[int, ...]]:
+    """Look for faces, in a moving picture until a frame has one that can be judged.
 
     Returns:
-        The frame with the faces, else the first; the faces; and which frames were looked at.
+        The frame with the faces, else the first; its faces; those of its faces that are too small
+        to judge; and which frames were looked at.
     """
-    found = detector.detect(picture.rgb)
-    looked = picture.looked
-    if found or picture.frames == 1:
-        return picture, found, looked
-    for later in images.later_frames(picture):
-        looked = later.looked
-        found = detector.detect(later.rgb)
-        if found:
-            return later, found, looked
-    return picture, found, looked
+    frames = chain([picture], images.later_frames(picture) if picture.frames > 1 else ())
+    first: tuple[Face, ...] | None = None
+    for frame in frames:
+        seen, looked = detector.detect(frame.rgb), frame.looked
+        able = tuple(face for face in seen if judgeable(face.box.w, face.box.h))
+        if able:
+            return frame, able, tuple(face for face in seen if face not in able), looked
+        first = seen if first is None else first
+    return picture, (), first or (), looked
 
 
 def analyse_file(
@@ -174,14 +182,14 @@ def read_or_report(
         file: the name to report.
         models: the names of those that were to judge it.
     """
-    data = b""
+    data: bytes | None = None
     try:
         data = read()
         return images.read_picture(data, file)
     except ImageError as error:
         return Analysis(
             file=file,
-            sha256=hashlib.sha256(data).hexdigest() if data else "",
+            sha256="" if data is None else hashlib.sha256(data).hexdigest(),
             status=Status.UNREADABLE,
             models=tuple(models),
             error=str(error),
@@ -210,25 +218,31 @@ def _judge(
     explain: bool,
     faithful: bool,
     stability: bool,
-) -> tuple[FaceReport, ...]:
+) -> tuple[tuple[FaceReport, ...], tuple[Crowd, ...]]:
+    """The reports of all faces, and of several faces what each model says of them together."""
+    if not found:
+        return (), ()
     boxes = [face.box for face in found]
     views: list[_View] = [(picture.rgb, boxes)]
     if stability:
         views += variants(picture.rgb, boxes, max(model.preprocessing.margin for model in models))
-    scores, heatmaps = [], []
+    scores, heatmaps, crowds = [], [], []
     familiarity: FloatArray | None = None
     for model in models:
         start = time.perf_counter()
         outputs = [_forward(model, views, first) for first in range(0, len(found), _FACES)]
         seconds = time.perf_counter() - start
         logits = np.concatenate([z for z, _ in outputs], axis=1)
-        scores.append([_score(model, column, seconds) for column in logits.T])
+        alarms = FalseAlarms.measured(model.card.metrics, model.calibration.fake_above)
+        own, crowd = judge_together([_score(model, z, seconds) for z in logits.T], alarms)
+        scores.append(own)
+        crowds += [crowd] if crowd else []
         if model is models[0] and model.reference:
             familiarity = model.reference.score(np.concatenate([f for _, f in outputs]))
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
     qualities = quality.measure(picture, boxes, familiarity)
-    return tuple(
+    reports = (
         FaceReport(
             face,
             scores=tuple(own[i] for own in scores),
@@ -237,6 +251,7 @@ def _judge(
         )
         for i, face in enumerate(found)
     )
+    return tuple(reports), tuple(crowds)
 
 
 def _forward(model: Model, views: Sequence[_View], first: int) -> tuple[FloatArray, FloatArray]:
