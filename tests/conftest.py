@@ -22,6 +22,9 @@ from fakeface.models.preprocess import Preprocessing
 from fakeface.types import RGB, Picture
 
 
+TRAINING = Path(__file__).parent / "train"
+
+
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
     """Grace Hopper, a public-domain photograph of the US Navy that matplotlib ships."""
@@ -76,6 +79,13 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     checkpoints.save(root / "untrained", random_network("mobilenetv2_100"), card("untrained"))
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
     return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of tests/train, which `make test-fast` leaves out."""
+    for item in items:
+        if TRAINING in item.path.parents:
+            item.add_marker("training")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
