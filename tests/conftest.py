@@ -21,7 +21,6 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 from fakeface.types import RGB, Picture
 
-
 TRAINING = Path(__file__).parent / "train"
 
 
