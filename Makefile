@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
 
-.PHONY: demo test test-fast check results bench load screenshots space clean
+.PHONY: demo test test-fast hostile check audit lock results bench load screenshots space clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -19,10 +19,21 @@ test: $(VENV)/.test ## set up what the tests need, and run all of them
 test-fast: $(VENV)/.test ## what needs neither a browser nor training, on two cores; for the daily loop
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ui and not training" $(ARGS)
 
+hostile: $(VENV)/.test ## ten thousand hostile files through everything that takes files; twenty minutes
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FAKEFACE_HOSTILE_FILES=0:10000 \
+		$(PY) -m pytest tests/test_hostile.py $(ARGS)
+
 check: $(VENV)/.test ## lint, formatting and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+audit: $(VENV)/.test ## known holes in the locked versions, where the advisories can be asked
+	@VENV=$(VENV) .ci/audit
+
+lock: $(VENV)/bin/uv ## the versions that the tests run with, anew from the requirements
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--custom-compile-command "make lock" requirements-dev.txt -o requirements-dev.lock
 
 bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
 	@$(PY) -m benchmarks.page
@@ -53,16 +64,16 @@ $(VENV)/bin/uv:
 		{ echo "fakeface needs Python 3.11 or later; run: make PYTHON=python3.11 ..."; exit 2; }
 	@echo "Making a virtual environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check uv
 
-# The stamps say that the environment is as the requirements ask; without a change there is
-# nothing to do.
+# The stamps say that the environment is as the requirements ask, and for tests as the lock file
+# does; without a change there is nothing to do.
 $(VENV)/.demo: requirements.txt | $(VENV)/bin/uv
 	@echo "Installing the dependencies into $(VENV) (6 GB with torch; about a minute) ..."
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-dev.txt requirements-train.txt requirements.txt | $(VENV)/bin/uv
+$(VENV)/.test: requirements-dev.lock | $(VENV)/bin/uv
 	@echo "Installing the dependencies and the test tools into $(VENV) ..."
-	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements-dev.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) -r requirements-dev.lock
 	@touch $@ $(VENV)/.demo

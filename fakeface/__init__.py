@@ -39,7 +39,7 @@ from fakeface.types import (
 )
 
 if TYPE_CHECKING:
-    from fakeface.analyse import analyse, analyse_file
+    from fakeface.analysis import analyse, analyse_file
     from fakeface.faces import open_detector
     from fakeface.images.decoder import decode, open_picture, read_picture
     from fakeface.models.checkpoints import default, installed, load
@@ -81,8 +81,8 @@ __all__ = [
 ]
 
 _LATER = {
-    "analyse": "analyse",
-    "analyse_file": "analyse",
+    "analyse": "analysis",
+    "analyse_file": "analysis",
     "decode": "images.decoder",
     "default": "models.checkpoints",
     "installed": "models.checkpoints",

@@ -144,7 +144,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> b
 
 def _hidden(info: zipfile.ZipInfo) -> bool:
     """What systems add by themselves: .DS_Store, __MACOSX/, Thumbs.db."""
-    parts = PurePosixPath(info.filename).parts
+    parts = PurePosixPath(info.filename.replace("\\", "/")).parts  # as some archivers part them
     named = any(part.startswith(".") and part.strip(".") for part in parts)
     return named or "__MACOSX" in parts or parts[-1:] == ("Thumbs.db",)
 

@@ -178,6 +178,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 
 def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
     """The models and the detector that were asked for."""
+    from fakeface.images import workers
+
+    workers.warm()  # a process that decodes starts while torch is imported, which takes longer
     import torch
 
     from fakeface.faces import open_detector
@@ -204,7 +207,7 @@ def _analyse(args: argparse.Namespace) -> int:
     if args.heatmap:
         _check_heatmap(args.heatmap, args.images)
     models, detector = _open(args)
-    from fakeface.analyse import analyse, read_or_report
+    from fakeface.analysis import analyse, read_or_report
     from fakeface.images.decoder import read_bytes
     from fakeface.names import spell, to_path
     from fakeface.report.overlay import overlay

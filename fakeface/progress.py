@@ -45,6 +45,6 @@ def progress(items: Iterable[T] = (), **options: Any) -> tqdm[T]:
         items,
         file=_Lines(sys.stderr),
         mininterval=_LOG_SECONDS,
-        maxinterval=_LOG_SECONDS,
+        miniters=1,  # else a thread of tqdm's writes lines of its own
         **options,
     )

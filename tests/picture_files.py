@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 from collections.abc import Sequence
@@ -13,6 +14,20 @@ from PIL import Image
 from fakeface.types import RGB
 
 _LETTERS = {1: "B", 2: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
+
+# 32 x 16: green below red on the left, blue on the right.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAA"
+    "AAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAAMcAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAAB"
+    "AABodmMxAAAAAA5waXRtAAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADw"
+    "NgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm4CGgwIAA"
+    "AAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAA"
+    "AAIAAAAAEAAAAQAAAAAf///+AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYEC"
+    "AwWEAAAAz21kYXQAAADDKAGvEyGl3vjlMjb/gZPvXPrybCpYuXLthfk917VWxB9f/2TZMfhPf/7DsOZj9GMjabzcYU"
+    "h/qI+nbisNP8nbZlxNr0ORiX0/593JnPSo+yEq8aghhnRxFEpRMXGFYsGh1jY6rqx5sIsso1VBFD6GrfoWO8sHYoAq"
+    "0MrFM3adoLF8MFfFYh/z347+PATG51hzNX9vLy/ApBW1qCt6BmLfSLwO/bKU8w9IUrNH9vDTWRBrmSLX2zNcjQI0tb"
+    "xUhbMKguJs"
+)
 
 Tags = dict[int, tuple[int, Sequence[int]]]
 

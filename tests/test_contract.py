@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from fakeface import cli
-from fakeface.analyse import analyse, read_or_report
+from fakeface.analysis import analyse, read_or_report
 from fakeface.contract import ANALYSIS, AnalysisResult, schema
 from fakeface.models import checkpoints
 from fakeface.report.record import to_dict, to_record

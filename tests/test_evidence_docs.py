@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
 STATEMENTS = re.findall(r"(?ms)^- .*?(?=^- |^\n|^#|\Z)", PAGE)
 TESTS = {
     name
-    for path in Path(__file__).parent.glob("test_*.py")
+    for path in Path(__file__).parent.rglob("test_*.py")
     for name in re.findall(r"(?m)^def (test_\w+)", path.read_text(encoding="utf-8"))
 }
 

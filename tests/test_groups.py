@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.analyse import analyse
+from fakeface.analysis import analyse
 from fakeface.contract import ANALYSIS
 from fakeface.faces import MTCNN
 from fakeface.images.decoder import read_picture

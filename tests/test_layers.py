@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,7 +18,7 @@ ORDER = {
     "fakeface": [
         "types", "fields", "contract", "secrets", "files", "names", "progress", "images",
         "evidence", "faces", "models", "stability", "quality", "crowd", "explain",
-        "analyse", "batch", "scan", "report", "page", "cli", "__main__",
+        "analysis", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "export", "evaluate",
@@ -126,6 +128,19 @@ def test_the_public_api_is_pinned():
     ]
     for name in fakeface.__all__:
         assert getattr(fakeface, name).__doc__, f"{name} has no docstring"
+
+
+def test_a_public_name_stays_what_it_is():
+    program = """
+import fakeface
+import fakeface.cli, fakeface.analysis
+before = fakeface.analyse
+assert callable(before) and fakeface.analyse is before
+for name in fakeface.__all__:
+    assert not hasattr(getattr(fakeface, name), "__path__")
+    assert getattr(fakeface, name) is getattr(fakeface, name)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_what_is_not_public_is_an_attribute_error():

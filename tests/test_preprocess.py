@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface import analyse
+from fakeface import analysis
 from fakeface.images import decoder as images
 from fakeface.models.checkpoints import load
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
@@ -47,7 +47,7 @@ def test_training_and_serving_make_the_same_tensor_bit_for_bit(
     served = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda batch: served.append(batch) or forward(batch))
-    analyse.analyse(portrait, models=[model], detector=haar)
+    analysis.analyse(portrait, models=[model], detector=haar)
 
     assert label.tolist() == [1.0]
     assert trained.shape == (1, 3, 96, 96)

@@ -174,6 +174,8 @@ def test_lists(here: Path) -> None:
         "a.jpg", "sub/b.jpg", "c d.jpg", "@at.jpg", os.fsdecode(b"\xe9.jpg"),
     ]  # fmt: skip
     assert set(found.values()) == {png()}
+    Path("loop").write_text("a.jpg\n@loop\nsub\n")
+    assert listed("@loop")[0] == ["a.jpg", "sub/b.jpg"]
     with pytest.raises(SourceError, match=r"The list absent cannot be read"):
         listed("@absent")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from fakeface.analyse import analyse
+from fakeface.analysis import analyse
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.quality import UNUSUAL

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeface import files
 from fakeface.types import Box
 from tests.pools import record, row, write_manifest
 from tests.servers import Remote, serve
@@ -248,11 +249,11 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path, monkeypatch):
     put(tmp_path / "set" / "real" / "1.png", picture(1))
     put(tmp_path / "set" / "fake" / "1.png", picture(2))
 
-    def full(path: Path, data: bytes) -> int:
+    def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(files, "write_through", full)
         with pytest.raises(SourceError, match=r"disk that holds .*cache is full; make room"):
             open_source(tmp_path / "set", cache=tmp_path / "cache")
     assert len(open_source(tmp_path / "set", cache=tmp_path / "cache")) == 2

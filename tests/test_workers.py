@@ -271,7 +271,7 @@ def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
         assert (here.frames, here.notes) == (there.frames, there.notes)
         assert there.rgb.flags.writeable
         assert there.rgb.flags.c_contiguous
-    for data in (b"", b"x", PHOTO[:300], bytes(33 * MIB), b"%PDF-", png(9, 5)[:50]):
+    for data in (b"", b"x", PHOTO[:300], bytes(33 * MIB), b"%PDF-", png(9, 5)[:44]):
         with pytest.raises(ImageError) as here_error:
             frames.decode_frame(data)
         with pytest.raises(ImageError) as there_error:
@@ -322,6 +322,45 @@ def test_in_this_process_where_there_can_be_no_other(
     assert not workers._able
 
 
+def test_bounds_stay_where_a_process_is_missing_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, pool: workers._Pool
+) -> None:
+    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+    idle = pool._free.get()
+    assert idle is not None
+    idle.close()
+    pool._free.put(None)
+    start = subprocess.Popen
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(workers.subprocess, "Popen", refuse)
+    with pytest.raises(ImageError, match="try again"):
+        workers.decode_frame(PHOTO)
+    monkeypatch.setattr(workers.subprocess, "Popen", start)
+    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"no JSON",
+        b'{"error": "Picture", "sentence": "x"}',
+        b'{"shape": [9, 9, 3], "frames": 1, "notes": []}',
+        b'{"frames": 1}',
+    ],
+)
+@pytest.mark.parametrize("size", [0, 3, 2**60])
+def test_a_hijacked_process_can_say_nothing_else(
+    said: bytes, size: int, breaking: Callable[[str], None], pool: workers._Pool
+) -> None:
+    head = f"w.ANSWER.pack({len(said)}, {size})"
+    breaking(f"w.send = lambda link, *_, old=w.send: old(link, {head}, {said!r})")
+    with pytest.raises(DamagedImage, match="decoder fail"):
+        workers.decode_frame(b"boom")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
 def test_a_forked_process_has_its_own(pool: workers._Pool) -> None:
     """As Spaces with ZeroGPU and data loaders do."""
@@ -336,7 +375,7 @@ def test_a_forked_process_has_its_own(pool: workers._Pool) -> None:
         "    good = workers.decode_frame(data).rgb[0, 0, 0] == 255 and workers._pool is not mine\n"
         "    workers._pool.close(); os._exit(0 if good else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
-        " or workers.decode_frame(data).rgb[0, 0, 0] != 255)\n"
+        " or int(workers.decode_frame(data).rgb[0, 0, 0]) - 255)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=300)
 

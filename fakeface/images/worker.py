@@ -8,18 +8,23 @@ a codec does.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import socket
 import struct
+import tempfile
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
 from fakeface import types
 from fakeface.images.frames import TOO_MUCH_MEMORY, decode_pixels, read_header
 
-HEAD: Final = struct.Struct("<II")  # of a request: bytes of the file, frame
-ANSWER: Final = struct.Struct("<IQ")  # of an answer: bytes of JSON, bytes of pixels
+# A message has a few numbers and a handle to memory that both processes may read: so there is one
+# change of process each way, however large a picture is, which counts on a busy machine.
+HEAD: Final = struct.Struct("<II")  # of a request: bytes of the file, frame; the memory is the file
+ANSWER: Final = struct.Struct("<IQ")  # of an answer: bytes of JSON, bytes of pixels; both are there
 READY: Final = b"+"
 
 # Seconds of processor time, and bytes beyond what the process takes by itself.
@@ -34,28 +39,46 @@ def main(handle: int) -> None:
     own = _address_space()
     with socket.socket(fileno=handle) as link:
         link.sendall(READY)
-        while head := receive(link, HEAD.size):
-            size, frame = HEAD.unpack(head)
-            _answer(link, receive(link, size), frame, own)
+        while True:
+            head, memory = receive(link, HEAD.size)
+            if not head:
+                return
+            with memory:
+                size, frame = HEAD.unpack(head)
+                data = memory.read(size)
+            _answer(link, data, frame, own)
 
 
-def receive(link: socket.socket, size: int) -> bytearray:
-    """So many bytes; none where the other end is closed."""
-    data = bytearray(size)
-    view, at = memoryview(data), 0
-    while at < size:
-        count = link.recv_into(view[at:])
-        if not count:
-            return bytearray()
-        at += count
-    return data
+def send(link: socket.socket, head: bytes, *parts: Any) -> None:
+    """Sends a message: numbers, and memory that holds some buffers."""
+    with _memory() as memory:
+        for part in parts:
+            view = memoryview(part).cast("B")
+            while view:
+                view = view[memory.write(view) :]
+        memory.seek(0)
+        socket.send_fds(link, [head], [memory.fileno()])
 
 
-def _answer(link: socket.socket, data: bytes | bytearray, frame: int, own: int) -> None:
+def receive(link: socket.socket, size: int) -> tuple[bytes, FileIO]:
+    """A message; no numbers where the other end is closed."""
+    head, handles, _, _ = socket.recv_fds(link, size, 1)
+    if not handles:
+        return b"", FileIO(os.devnull)
+    return head, FileIO(handles[0], "r")
+
+
+def _memory() -> FileIO:
+    if hasattr(os, "memfd_create"):
+        return FileIO(os.memfd_create("picture"), "r+")
+    with tempfile.TemporaryFile(buffering=0) as file:  # not Linux
+        return FileIO(os.dup(file.fileno()), "r+")
+
+
+def _answer(link: socket.socket, data: bytes, frame: int, own: int) -> None:
     pixels: Any = b""
     try:
         _bound(own, *HEADER)
-        data = bytes(data)
         header = read_header(data, frame)
         _bound(own, *PIXELS)
         found = decode_pixels(data, header)
@@ -66,9 +89,7 @@ def _answer(link: socket.socket, data: bytes | bytearray, frame: int, own: int) 
     except MemoryError:
         said = {"error": "ImageTooLarge", "sentence": TOO_MUCH_MEMORY}
     words = json.dumps(said).encode()
-    view = memoryview(pixels).cast("B")
-    link.sendall(ANSWER.pack(len(words), len(view)) + words)
-    link.sendall(view)
+    send(link, ANSWER.pack(len(words), memoryview(pixels).nbytes), words, pixels)
 
 
 def _bound(own: int, seconds: int, memory: int) -> None:

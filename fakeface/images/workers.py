@@ -18,7 +18,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ import numpy as np
 import fakeface
 from fakeface import types
 from fakeface.images import frames
+from fakeface.images.encoded import MAX_PIXELS
 from fakeface.images.frames import Decoded
 
 SETTING: Final = "FAKEFACE_DECODE_IN_PROCESS"
@@ -36,6 +38,9 @@ MOST: Final = max(2, min(4, os.cpu_count() or 1))  # processes
 TOO_SLOW: Final = "This file takes too long to decode; save the picture again, or a smaller copy."
 CRASHED: Final = "This file makes its decoder fail; save the picture again in another format."
 
+SHORT: Final = "This computer has no room to decode a file just now; try again in a while."
+
+_ERRORS: Final = {kind.__name__: kind for kind in types.ImageError.__subclasses__()}
 _START: Final = 60.0  # seconds until a process must be ready
 _POSIX: Final = importlib.util.find_spec("resource") is not None
 
@@ -57,7 +62,7 @@ class _Worker:
         )
         single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  (no part of it comes from a file)
                 [sys.executable, "-P", "-c", command],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -81,22 +86,25 @@ class _Worker:
         from fakeface.images import worker  # here, since Windows lacks what it needs
 
         if self._fresh:
+            self._link.settimeout(_START)
             try:
-                if bytes(self._receive(1, time.monotonic() + _START)) != worker.READY:
+                if self._link.recv(1) != worker.READY:
                     raise _Lost
-            except (OSError, EOFError) as error:
+            except OSError as error:
                 raise _Lost from error
             self._fresh = False
-        end = time.monotonic() + WALL
+        self._link.settimeout(WALL)
         try:
-            self._until(end)
-            self._link.sendall(worker.HEAD.pack(len(data), frame))
-            self._link.sendall(data)
-            words, size = worker.ANSWER.unpack(self._receive(worker.ANSWER.size, end))
-            said = json.loads(bytes(self._receive(words, end)))
-            return _decoded(said, self._receive(size, end))
-        except (OSError, EOFError) as error:
-            raise self._why(isinstance(error, TimeoutError)) from error
+            worker.send(self._link, worker.HEAD.pack(len(data), frame), data)
+            head, memory = worker.receive(self._link, worker.ANSWER.size)
+            with memory:
+                if not head:
+                    raise EOFError
+                words, size = worker.ANSWER.unpack(head)
+                said = json.loads(memory.read(words))
+                return _decoded(said, memory, size)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise self._why(error) from error
 
     def alive(self) -> bool:
         """Whether the process is still there."""
@@ -108,41 +116,34 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
-    def _receive(self, size: int, end: float) -> Any:
-        """So many bytes as an array.
-
-        Raises:
-            TimeoutError: they do not come in time.
-            EOFError: they do not come at all.
-        """
-        data = np.empty(size, np.uint8)
-        view, at = data.data, 0
-        while at < size:
-            self._until(end)
-            count = self._link.recv_into(view[at:])
-            if not count:
-                raise EOFError
-            at += count
-        return data
-
-    def _until(self, end: float) -> None:
-        self._link.settimeout(max(end - time.monotonic(), 0.001))
-
-    def _why(self, late: bool) -> types.ImageError:
+    def _why(self, error: Exception) -> types.ImageError:
         """What to say of the file over which the process was lost."""
-        if not late:
-            try:
-                late = self._process.wait(2) == -signal.SIGXCPU
-            except subprocess.TimeoutExpired:
-                late = True
-        return types.ImageTooLarge(TOO_SLOW) if late else types.DamagedImage(CRASHED)
+        code = None
+        if not isinstance(error, TimeoutError):
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(2)
+        if isinstance(error, TimeoutError) or code == -signal.SIGXCPU:
+            return types.ImageTooLarge(TOO_SLOW)
+        return types.DamagedImage(CRASHED)
 
 
-def _decoded(said: dict[str, Any], pixels: Any) -> Decoded:
-    """What an answer means."""
+def _decoded(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
+    """What an answer means, the pixels of which come next in the memory.
+
+    Raises:
+        EOFError, ValueError, KeyError, TypeError: it is none that an intact process gives.
+    """
     if "error" in said:
-        kind = getattr(types, said["error"], types.ImageError)
-        raise kind(said["sentence"])
+        raise _ERRORS[said["error"]](said["sentence"])
+    if size > 3 * MAX_PIXELS:
+        raise ValueError("too many pixels")
+    pixels = np.empty(size, np.uint8)
+    at = 0
+    while at < size:
+        count = memory.readinto(pixels.data[at:])
+        if not count:
+            raise EOFError
+        at += count
     return Decoded(pixels.reshape(said["shape"]), said["frames"], tuple(said["notes"]))
 
 
@@ -153,9 +154,14 @@ def _public(settings: Any) -> dict[str, str]:
 
 
 class _Pool:
-    """A few processes; those that are free wait here, the last used on top."""
+    """A few processes; those that are free wait here, the last used on top.
+
+    Attributes:
+        worked: whether one could ever be started.
+    """
 
     def __init__(self) -> None:
+        self.worked = False
         self._free: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(MOST):
             self._free.put(None)  # a place for one that is not started yet
@@ -169,10 +175,10 @@ class _Pool:
                 worker = None
             worker = worker or _Worker()
             found = worker.decode_frame(data, frame)
-            healthy = True
+            self.worked = healthy = True
             return found
         except types.ImageError as error:
-            healthy = str(error) not in (TOO_SLOW, CRASHED)
+            self.worked, healthy = True, str(error) not in (TOO_SLOW, CRASHED)
             raise
         finally:
             if worker and not healthy:
@@ -210,7 +216,9 @@ def decode_frame(data: bytes, frame: int = 0) -> Decoded:
         return frames.decode_frame(data, frame)
     try:
         return pool.decode_frame(data, frame)
-    except (_Lost, OSError):  # no process can be started here
+    except (_Lost, OSError) as error:
+        if pool.worked:  # so it is for want of something, and the bounds stay
+            raise types.ImageError(SHORT) from error
         _give_up()
         return frames.decode_frame(data, frame)
 

@@ -98,27 +98,32 @@ def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
             shutil.rmtree(kept, ignore_errors=True)
     graph = _convert(both, size)
     try:
-        _keep(graph, kept)
+        _keep(graph, kept, half=_is_half(both))
     except OSError as error:
         log.info("The converted network is not kept (%s).", error.strerror)
     return graph
 
 
-def _keep(graph: Any, kept: Path) -> None:
-    """Write both files of a network, and only then give their folder its name."""
+def _keep(graph: Any, kept: Path, *, half: bool) -> None:
+    """Write a network, weights in fp16 if `half`, and only then give its folder its name."""
     import openvino
 
     part = kept.with_name(f"{kept.name}.{np.random.SeedSequence().entropy:x}.part")
     part.mkdir(parents=True)
     try:
-        # The shipped weights are fp16, so nothing is lost by keeping them so.
-        openvino.save_model(graph, part / "network.xml", compress_to_fp16=True)
+        openvino.save_model(graph, part / "network.xml", compress_to_fp16=half)
         part.rename(kept)
     except OSError:
         if not kept.exists():  # else another process was quicker
             raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_half(both: nn.Module) -> bool:
+    """Whether nothing is lost by keeping the weights in fp16, as of a shipped model."""
+    state = both.state_dict().values()
+    return all(torch.equal(t.half().float(), t) for t in state if t.is_floating_point())
 
 
 def _convert(both: nn.Module, size: int) -> Any:

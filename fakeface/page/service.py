@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakeface import faces
-from fakeface.analyse import analyse, read_or_report
+from fakeface.analysis import analyse, read_or_report
 from fakeface.images import decoder
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model

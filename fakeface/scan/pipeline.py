@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fakeface.analyse import analyse, read_or_report
+from fakeface.analysis import analyse, read_or_report
 from fakeface.batch import Item
 from fakeface.faces import Detector
 from fakeface.models.batching import MergedModel
@@ -127,9 +127,10 @@ def scan(
     """
     summary = summary or Summary()
     threads = workers or (os.cpu_count() or 1) + 1
+    found = list(find(sources, skip=table.files, left_out=summary.add_left_out))
     with table:
         work = _Work(table, [MergedModel(model) for model in models], summary)
-        todo = work.todo(find(sources, skip=table.files, left_out=summary.add_left_out))
+        todo = work.todo(found)
         with (
             work.showing(progress),
             closing(_ahead(_Judge(detector), work.items(todo), threads)) as judged,

@@ -62,19 +62,19 @@ def find(
             left_out(reason, name)
 
     names: set[str] = set()
-    folders: dict[tuple[int, int], Path] = {}
-    for path, source in _each(arguments, folders, tell):
+    seen: _Seen = {}
+    for path, source in _each(arguments, seen, tell):
         if source.name not in names and (path is None or path.absolute() not in skipped):
             names.add(source.name)
             yield source
 
 
+# Device and inode of each folder that was listed and list that was read -> its first path.
+_Seen: TypeAlias = dict[tuple[int, int], Path]
 _Found: TypeAlias = Iterator[tuple[Path | None, Item | Shard]]  # with its path, where it has one
 
 
-def _each(
-    arguments: Iterable[str], folders: dict[tuple[int, int], Path], left_out: LeftOut
-) -> _Found:
+def _each(arguments: Iterable[str], seen: _Seen, left_out: LeftOut) -> _Found:
     for argument in arguments:
         if _ADDRESS.match(argument):
             for remote in _remote(argument, left_out):
@@ -82,21 +82,25 @@ def _each(
             continue
         path = to_path(argument)
         if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-            yield from _walk(path, folders, left_out)
+            yield from _walk(path, seen, left_out)
         elif os.path.lexists(path):
             yield path, _local(path)
         elif argument.startswith("@"):
-            yield from _each(_lines(Path(argument[1:])), folders, left_out)
+            yield from _each(_lines(Path(argument[1:]), seen, left_out), seen, left_out)
         elif glob.has_magic(argument) and (found := sorted(glob.glob(argument, recursive=True))):
-            yield from _each(found, folders, left_out)
+            yield from _each(found, seen, left_out)
         else:
             yield path, _local(path)  # whoever reads it says that there is none
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path, seen: _Seen, left_out: LeftOut) -> Iterator[str]:
     """The entries of a list; names in it may be of any bytes."""
     try:
         with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if seen.setdefault((status.st_dev, status.st_ino), path) is not path:
+                left_out("This list is read already; lists may name each other.", str(path))
+                return
             for line in file:
                 entry = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
                 if entry.strip():
@@ -122,10 +126,10 @@ def _part_of_file(path: Path, start: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _walk(top: Path, seen: dict[tuple[int, int], Path], left_out: LeftOut) -> _Found:
+def _walk(top: Path, seen: _Seen, left_out: LeftOut) -> _Found:
     """A folder and all below: first what is really there, then what links lead to.
 
-    `seen` holds device and inode of each folder that was listed, by which loops are noticed.
+    By the folders in `seen`, loops are noticed.
     """
     links: list[Path] = []
     waiting = [top]

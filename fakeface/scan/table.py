@@ -144,7 +144,7 @@ class Table:
             raise self._unwritable(error) from error
 
     def _write(self, data: bytes) -> None:
-        assert self._file is not None
+        assert self._file is not None  # noqa: S101  (for the types: it is open within the block)
         size, left = self._size + len(data), data
         try:
             while left:

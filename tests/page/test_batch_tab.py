@@ -100,7 +100,11 @@ def test_archives_and_bad_files_are_rows(
     ]
     assert all(row["note"] for row in rows[2:])
     assert [bool(row["thumbnail"]) for row in rows] == [True, True, False, False, False]
-    table = list(csv.reader(StringIO(value["header"] + "".join(row["csv"] for row in rows))))
+    table = list(
+        csv.reader(
+            StringIO(value["header"].removeprefix("\ufeff") + "".join(row["csv"] for row in rows))
+        )
+    )
     assert tuple(table[0]) == scan.COLUMNS
     assert table[1][0] == f"./{EVIL}"  # as `scan` writes what might be a formula
     assert json.dumps([row["json"] for row in rows])

@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 import app
-from fakeface import analyse, cli, faces
+from fakeface import analysis, cli, faces
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.report.record import to_dict
@@ -277,7 +277,7 @@ def test_page_api_command_line_and_package_agree(
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(models))
     name, detector = checkpoints.default(), faces.open_detector()
     data = PORTRAIT.read_bytes()
-    package = to_dict(analyse.analyse(data, models=[checkpoints.load(name)], detector=detector))
+    package = to_dict(analysis.analyse(data, models=[checkpoints.load(name)], detector=detector))
     assert cli.main(["analyse", str(PORTRAIT), "--json"]) == 0
     command = json.loads(capsys.readouterr().out)
     client = Client(url, verbose=False, download_files=False)

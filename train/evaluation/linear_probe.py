@@ -19,19 +19,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from fakeface.faces import open_detector
 from fakeface.files import write_atomically
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
+from fakeface.models.runtime import compile_network
 from fakeface.progress import progress
 from train.datasets.faces import Faces, FaceSet, find_faces, loader
 from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, check_classes, choose
 from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.calibration import calibrate
-from train.evaluation.inference import BATCH, FEW, compiled
+from train.evaluation.inference import BATCH, FEW
 from train.evaluation.measure import SEED, measure
 from train.evaluation.metrics import Array
 from train.evaluation.scored import Scored
@@ -39,20 +39,6 @@ from train.evaluation.store import RESULTS, write_json
 from train.training.initialise import initialise
 
 STRENGTHS = (0.0003, 0.003, 0.03)  # of C; val decides
-
-
-class Features(nn.Module):
-    """A network without its head."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network: Any = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, S, S) -> (N, D)."""
-        maps = self.network.forward_features(x)
-        features: torch.Tensor = self.network.forward_head(maps, pre_logits=True)
-        return features
 
 
 class Probe:
@@ -68,7 +54,8 @@ class Probe:
         self.faces, self.how = faces, Preprocessing(facts.input_size, 0.3, facts.mean, facts.std)
         network = build(backbone)
         initialise(network, backbone, str(weights))
-        self.network = Features(network).eval().requires_grad_(False)
+        self.network: Any = network.eval().requires_grad_(False)
+        self.head = self.network.get_submodule(facts.head)
         identity = hashlib.sha256(weights.read_bytes() + str(self.how).encode()).hexdigest()[:12]
         self.path = Path("runs") / f"features-{backbone}-{identity}.npz"
         self.known: dict[str, Array] = {}
@@ -80,8 +67,10 @@ class Probe:
         """Of the clean faces, float32 (N, D); every record must have one."""
         missing = [r for r in records if r.sha256 not in self.known]
         if missing:
-            quick = compiled(self.network, self.how.size) if len(missing) >= FEW else None
-            run = quick or (lambda x: self.network(x).numpy())
+            run = self._compute
+            if len(missing) >= FEW:
+                quick = compile_network(self.network, self.head, self.how.size)
+                run = (lambda x: quick(x)[1]) if quick else run
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
             bar = progress(batches, total=-(-len(missing) // BATCH), desc="frozen features")
             rows = np.concatenate([run(face.x) for face in bar])
@@ -90,6 +79,12 @@ class Probe:
             np.savez(file, sha256=list(self.known), features=np.array(list(self.known.values())))
             write_atomically(self.path, file.getvalue())
         return np.array([self.known[r.sha256] for r in records], np.float32)
+
+    def _compute(self, x: torch.Tensor) -> Array:
+        """(N, 3, S, S) -> (N, D), by PyTorch."""
+        maps = self.network.forward_features(x)
+        features: torch.Tensor = self.network.forward_head(maps, pre_logits=True)
+        return features.numpy()
 
     def fit(self, records: Sequence[Record], strength: float) -> LogisticProbe:
         """A logistic regression on these records, both classes weighted alike."""

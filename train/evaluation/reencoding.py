@@ -9,6 +9,7 @@ import numpy as np
 
 from fakeface.stability import COPIES, Copy, at_most, reencode, scaled, variants
 from fakeface.types import RGB, Box
+from train.datasets.sets import check_classes
 from train.evaluation.measure import SEED
 from train.evaluation.metrics import accuracy, auc_interval
 from train.evaluation.scored import Scored, find_flips
@@ -60,6 +61,7 @@ def measure_reencoded(scored: Scored, scores: Scores) -> dict[str, Any]:
         after = Scored(
             [r for r, k in zip(scored.records, kept) if k], logits[kept], scored.calibration
         )
+        check_classes(after.records, f"test after {name!r}")
         said = after.verdicts()
         out[name] = {
             "no_face": int((~kept).sum()),

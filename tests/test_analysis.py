@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fakeface import cli
-from fakeface.analyse import analyse, analyse_file, read_or_report
+from fakeface.analysis import analyse, analyse_file, read_or_report
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
 from fakeface.models.out_of_distribution import Reference

@@ -182,14 +182,14 @@ def read_or_report(
         file: the name to report.
         models: the names of those that were to judge it.
     """
-    data = b""
+    data: bytes | None = None
     try:
         data = read()
         return images.read_picture(data, file)
     except ImageError as error:
         return Analysis(
             file=file,
-            sha256=hashlib.sha256(data).hexdigest() if data else "",
+            sha256="" if data is None else hashlib.sha256(data).hexdigest(),
             status=Status.UNREADABLE,
             models=tuple(models),
             error=str(error),
