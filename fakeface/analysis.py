@@ -241,7 +241,7 @@ def _judge(
             familiarity = model.reference.score(np.concatenate([f for _, f in outputs]))
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
-    qualities = quality.measure(picture, boxes, familiarity)
+    qualities = quality.measure(picture, boxes, familiarity, [face.doubted for face in found])
     reports = (
         FaceReport(
             face,
