@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from fakeface.faces import Detector, judgeable
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_region
-from fakeface.stability import COPIES, settle, variants
+from fakeface.stability import COPIES, may_turn, settle, variants
 from fakeface.types import (
     RGB,
     Analysis,
@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
 
     explain: bool
     faithful: bool
-    stability: bool
+    stability: bool | Literal["near"]
     provenance: bool
 
 
@@ -89,7 +89,7 @@ def analyse(
     file: str = "",
     explain: bool = False,
     faithful: bool = False,
-    stability: bool = True,
+    stability: bool | Literal["near"] = True,
     provenance: bool = True,
 ) -> Analysis:
     """Judge every face of one picture with every model.
@@ -102,7 +102,9 @@ def analyse(
         explain: add a heatmap for each face and model.
         faithful: measure how faithful each heatmap is, which takes seconds; see
             `fakeface.explain.faithfulness`.
-        stability: score re-encoded copies too; a verdict that flips in one becomes unsure.
+        stability: score re-encoded copies too; a verdict that flips in one becomes unsure. "near"
+            scores them only for faces whose verdict a copy may turn, which gives the same verdicts
+            for a third of the work; see `fakeface.stability.may_turn`.
         provenance: look for what the file says of its own origin, which changes no score.
 
     Returns:
@@ -217,28 +219,19 @@ def _judge(
     models: Sequence[Model],
     explain: bool,
     faithful: bool,
-    stability: bool,
+    stability: bool | Literal["near"],
 ) -> tuple[tuple[FaceReport, ...], tuple[Crowd, ...]]:
     """The reports of all faces, and of several faces what each model says of them together."""
     if not found:
         return (), ()
     boxes = [face.box for face in found]
-    views: list[_View] = [(picture.rgb, boxes)]
-    if stability:
-        views += variants(picture.rgb, boxes, max(model.preprocessing.margin for model in models))
+    tables, familiarity = _run(picture.rgb, boxes, models, stability)
     scores, heatmaps, crowds = [], [], []
-    familiarity: FloatArray | None = None
-    for model in models:
-        start = time.perf_counter()
-        outputs = [_forward(model, views, first) for first in range(0, len(found), _FACES)]
-        seconds = time.perf_counter() - start
-        logits = np.concatenate([z for z, _ in outputs], axis=1)
+    for model, (logits, seconds) in zip(models, tables):
         alarms = FalseAlarms.measured(model.card.metrics, model.calibration.fake_above)
         own, crowd = judge_together([_score(model, z, seconds) for z in logits.T], alarms)
         scores.append(own)
         crowds += [crowd] if crowd else []
-        if model is models[0] and model.reference:
-            familiarity = model.reference.score(np.concatenate([f for _, f in outputs]))
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
     qualities = quality.measure(picture, boxes, familiarity, [face.doubted for face in found])
@@ -254,25 +247,58 @@ def _judge(
     return tuple(reports), tuple(crowds)
 
 
-def _forward(model: Model, views: Sequence[_View], first: int) -> tuple[FloatArray, FloatArray]:
-    """Some faces, from `first` on.
+def _run(
+    image: RGB, boxes: Sequence[Box], models: Sequence[Model], stability: bool | Literal["near"]
+) -> tuple[list[tuple[FloatArray, float]], FloatArray | None]:
+    """Every model on every face, in the picture and in those of its copies that are wanted.
 
     Returns:
-        Logits, float32 (views, faces), NaN where a copy leaves too little of a face; and the
-        features in the first view, float32 (faces, D).
+        For each model the logits, float32 (1 + copies, faces), NaN where a face was not scored, and
+        the seconds it took; and the out-of-distribution score of each face, if the first model has
+        one.
     """
-    part = [(image, boxes[first : first + _FACES]) for image, boxes in views]
-    count = len(part[0][1])
-    large = np.array([[judgeable(box.w, box.h) for box in boxes] for _, boxes in part])
-    large[0] = True
-    tensors = [
-        model.tensor(image, [box for box, yes in zip(boxes, row) if yes])
-        for (image, boxes), row in zip(part, large)
-        if row.any()
-    ]
-    table = np.full(large.shape, np.nan, np.float32)
-    table[large], features = model.forward(torch.cat(tensors))
-    return table, features[:count]
+    tables, spent = [], []
+    familiarity: FloatArray | None = None
+    picked: set[int] = set(range(len(boxes))) if stability is True else set()
+    for model in models:
+        start = time.perf_counter()
+        parts = [_forward(model, [(image, part)]) for part in _split(boxes)]
+        logits, features = (np.concatenate(rows) for rows in zip(*parts))
+        spent.append(time.perf_counter() - start)
+        table = np.full((1 + len(COPIES), len(boxes)), np.nan, np.float32)
+        table[0] = logits
+        tables.append(table)
+        if stability == "near":
+            picked |= {i for i, z in enumerate(logits) if may_turn(model.calibration, float(z))}
+        if model is models[0] and model.reference:
+            familiarity = model.reference.score(features)
+    margin = max(model.preprocessing.margin for model in models)
+    for chosen in _split(sorted(picked)):
+        copies = list(variants(image, [boxes[i] for i in chosen], margin))
+        large = np.array([[judgeable(box.w, box.h) for box in moved] for _, moved in copies])
+        if not large.any():
+            continue
+        views = [
+            (copy, [box for box, yes in zip(moved, row) if yes])
+            for (copy, moved), row in zip(copies, large)
+        ]
+        for number, model in enumerate(models):
+            start = time.perf_counter()
+            part = np.full(large.shape, np.nan, np.float32)
+            part[large], _ = _forward(model, views)
+            tables[number][1:, chosen] = part
+            spent[number] += time.perf_counter() - start
+    return list(zip(tables, spent)), familiarity
+
+
+def _split(items: Sequence[_T]) -> list[Sequence[_T]]:
+    """At most `_FACES` at a time."""
+    return [items[first : first + _FACES] for first in range(0, len(items), _FACES)]
+
+
+def _forward(model: Model, views: Sequence[_View]) -> tuple[FloatArray, FloatArray]:
+    """Logits (N,) and features (N, D) of the faces of some views, in one batch."""
+    return model.forward(torch.cat([model.tensor(image, b) for image, b in views if b]))
 
 
 def _score(model: Model, logits: FloatArray, seconds: float) -> Score:

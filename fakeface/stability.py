@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.special import logit as logit_of
 
+from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import face_region
 from fakeface.types import RGB, Box, Variant, Verdict
 
+_FARTHEST = 99.0
 _BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
 
 
@@ -76,6 +79,26 @@ def variants(
         window = _window(moved, small.shape[1], small.shape[0], margin)
         small[window] = reencode(small[window], copy.quality)
         yield small, moved
+
+
+def may_turn(calibration: Calibration, logit: float) -> bool:
+    """Whether a copy may turn the verdict of a face to the other side.
+
+    Args:
+        calibration: of the model.
+        logit: of the face in the picture as it came, before calibration.
+    """
+    score = calibration.calibrate(logit)
+    verdict = calibration.verdict(calibration.probability(logit))
+    if verdict is Verdict.FAKE:
+        return score - _log_odds(calibration.real_below) <= _FARTHEST
+    if verdict is Verdict.REAL:
+        return _log_odds(calibration.fake_above) - score <= _FARTHEST
+    return False  # of unsure there is no other side
+
+
+def _log_odds(p: float) -> float:
+    return float(logit_of(min(max(p, 1e-9), 1 - 1e-9)))
 
 
 def settle(alone: Verdict, seen: Iterable[Variant]) -> Verdict:

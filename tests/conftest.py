@@ -21,6 +21,8 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 from fakeface.types import RGB, Picture
 
+TRAINING = Path(__file__).parent / "training"
+
 
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
@@ -76,6 +78,13 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     checkpoints.save(root / "untrained", random_network("mobilenetv2_100"), card("untrained"))
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
     return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of tests/training, which `make test-fast` leaves out."""
+    for item in items:
+        if TRAINING in item.path.parents:
+            item.add_marker("training")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -49,7 +49,7 @@ def pictures(folder: Path) -> None:
 
 def test_two_processes_extend_one_cache_and_lose_nothing(tmp_path):
     pictures(tmp_path)
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     both = [
         subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path), str(part)], cwd=root)
         for part in (0, 1)

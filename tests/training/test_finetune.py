@@ -306,7 +306,7 @@ def test_a_recipe_may_stand_in_a_file_of_ones_own(tmp_path):
 @pytest.mark.parametrize("name", ["convnext_tiny", "mobilenetv2_100", "resnet18", "resnet50"])
 def test_the_recipes_are_those_that_the_shipped_cards_tell(name):
     """Each run that led to the weights can be repeated by the name that its card gives."""
-    card = Path(__file__).parent.parent / "checkpoints" / name / "card.json"
+    card = Path(__file__).parents[2] / "checkpoints" / name / "card.json"
     told = json.loads(card.read_text())["training"]
     while told:
         command, run, *_ = re.split("[. ]", told["command"].removeprefix("python -m train"))[1:]
@@ -434,7 +434,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(json.dumps([faults(), faults(), keep_freed(), faults(), faults()]))
 """
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     said = subprocess.check_output([sys.executable, "-c", script], cwd=root)
     _, before, told, _, after = json.loads(said)
     assert told == (platform.libc_ver()[0] == "glibc")  # no other C library can be told
@@ -448,7 +448,7 @@ print(json.dumps([faults(), faults(), keep_freed(), faults(), faults()]))
 @pytest.mark.slow
 def test_two_processes_share_a_run_and_agree(pool, tmp_path):
     """Started by torchrun, as `accelerate launch` does on several GPUs, but on the CPU."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone",
          "--nproc_per_node", "2", "-m", "tests.pools", str(pool), str(tmp_path / "run")],

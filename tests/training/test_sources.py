@@ -560,7 +560,7 @@ def test_140k_faces_on_disk(tmp_path, caplog, below):
 
 # -- both, over the network: their own clients, talking to 127.0.0.1 ------------------------------
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Kaggle's client knows one address. Nobody waits between tries here.
 PROGRAM = """
 import sys, time

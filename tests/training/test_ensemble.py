@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakeface.types import Consensus, Verdict
-from tests.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
+from tests.training.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
 from tests.ui.serve import random_checkpoint
 from train.evaluation import ensemble
 from train.evaluation.store import read_json
