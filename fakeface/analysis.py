@@ -234,7 +234,7 @@ def _judge(
         crowds += [crowd] if crowd else []
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
-    qualities = quality.measure(picture, boxes, familiarity)
+    qualities = quality.measure(picture, boxes, familiarity, [face.doubted for face in found])
     reports = (
         FaceReport(
             face,
