@@ -104,7 +104,7 @@ def analyse(
             `fakeface.explain.faithfulness`.
         stability: score re-encoded copies too; a verdict that flips in one becomes unsure. "near"
             scores them only for faces whose verdict a copy may turn, which gives the same verdicts
-            for a third of the work; see `fakeface.stability.may_turn`.
+            for less work; see `fakeface.stability.may_turn`.
         provenance: look for what the file says of its own origin, which changes no score.
 
     Returns:
