@@ -61,7 +61,7 @@ def test_the_mean_lies_between_and_says_where_it_came_from(pool, tmp_path):
 
 def test_runs_of_two_kinds_are_refused(pool, tmp_path, capsys):
     run(tmp_path / "a", 1)
-    run(tmp_path / "b", 2, size=64)
+    run(tmp_path / "b", 2, margin=0.5)
     with pytest.raises(SystemExit):
         average.main(["a", "b", "--data", str(pool), "--out", "mean"])
     assert "look at faces in different ways" in capsys.readouterr().err
