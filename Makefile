@@ -19,7 +19,7 @@ test: $(VENV)/.test ## set up what the tests need, and run all of them
 test-fast: $(VENV)/.test ## what needs neither a browser nor training, on two cores; for the daily loop
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ui and not training" $(ARGS)
 
-hostile: $(VENV)/.test ## ten thousand hostile files through everything that takes files; twenty minutes
+hostile: $(VENV)/.test ## ten thousand hostile files through everything that takes files
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FAKEFACE_HOSTILE_FILES=0:10000 \
 		$(PY) -m pytest tests/test_hostile.py $(ARGS)
 

@@ -46,8 +46,8 @@ UNREADABLE = Status.UNREADABLE.value
 BLOCK = 100  # files that are scanned together, and sent as one batch
 FIRST, LAST = map(int, os.environ.get("FAKEFACE_HOSTILE_FILES", "0:300").split(":"))
 # Files that once broke something stay in every run.
-KEPT: tuple[int, ...] = ()
-BLOCKS = [KEPT] * bool(KEPT) + [
+KEPT = (7529,)  # an archive whose names hold backslashes: its files were taken for hidden ones
+BLOCKS = [KEPT] + [
     tuple(range(first, min(first + BLOCK, LAST))) for first in range(FIRST, LAST, BLOCK)
 ]
 
@@ -113,19 +113,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Remembering:
+class Remembering(Haar):
     """A detector that looks at equal pictures once: each comes by several ways."""
 
     def __init__(self) -> None:
-        self._haar = Haar()
-        self.name = self._haar.name
-        self._known: dict[bytes, list[Face]] = {}
+        super().__init__()
+        self._known: dict[bytes, tuple[Face, ...]] = {}
 
-    def detect(self, image: RGB) -> list[Face]:
+    def detect(self, image: RGB) -> tuple[Face, ...]:
         """See `fakeface.faces.Detector`."""
         key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
         if key not in self._known:
-            self._known[key] = list(self._haar.detect(image))
+            self._known[key] = super().detect(image)
         return self._known[key]
 
 
