@@ -51,8 +51,13 @@ class FalseAlarms:
 
     @property
     def limit(self) -> float:
-        """The share of photographs that the threshold flags, which a picture may have too."""
+        """The rate of the threshold: how often a picture of photographs may be flagged."""
         return float(self.rate([self.fake_above])[0])
+
+    @property
+    def flagged(self) -> float:
+        """The share of those photographs that the threshold flags."""
+        return float(self._shares([self.fake_above])[0])
 
     @classmethod
     def measured(cls, metrics: Mapping[str, Any], fake_above: float) -> FalseAlarms:
@@ -73,19 +78,27 @@ class FalseAlarms:
         return cls(fake_above, (0.0, fake_above), (1.0, share), max(1, round(1 / share)))
 
     def rate(self, p_fake: Sequence[float] | _Numbers) -> _Numbers:
-        """The share of photographs with that score or a higher one; float64, shaped as `p_fake`.
+        """How often a photograph gets that score or a higher one; float64, shaped as `p_fake`.
 
-        Never 0: where no photograph had such a score, the next one may.
+        The photograph in question counts as one of them, so that the rate is never 0 and holds
+        exactly for photographs like those (Vovk et al., "Algorithmic Learning in a Random World",
+        2005, chapter 2: a conformal p-value).
         """
-        place = np.searchsorted(self.p_fake, p_fake, side="right") - 1
-        shares = np.where(place < 0, 1.0, np.take(self.shares, np.maximum(place, 0)))
-        return np.maximum(shares, 1 / (self.count + 1))
+        return self._with_one_more(self._shares(p_fake))
 
     def score(self, rate: float) -> float:
         """The score that a share of photographs reaches or exceeds: `rate` turned round."""
         # np.interp wants rising numbers, and of equal shares the lowest score counts.
         shares, first = np.unique(np.asarray(self.shares), return_index=True)
-        return float(np.interp(rate, shares, np.asarray(self.p_fake)[first]))
+        rates = self._with_one_more(shares)
+        return float(np.interp(rate, rates, np.asarray(self.p_fake)[first]))
+
+    def _shares(self, p_fake: Sequence[float] | _Numbers) -> _Numbers:
+        place = np.searchsorted(self.p_fake, p_fake, side="right") - 1
+        return np.where(place < 0, 1.0, np.take(self.shares, np.maximum(place, 0)))
+
+    def _with_one_more(self, shares: _Numbers) -> _Numbers:
+        return (shares * self.count + 1) / (self.count + 1)
 
 
 def judge_together(
@@ -122,6 +135,6 @@ def judge_together(
         model=scores[0].model,
         faces=len(scores),
         generated=int(alone.sum()),
-        expected=alarms.limit * len(scores),
+        expected=alarms.flagged * len(scores),
         p_fake=min(p_picture, float(p_fake.max())),
     )
