@@ -21,7 +21,7 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
 from fakeface.types import RGB, Picture
 
-TRAINING = Path(__file__).parent / "train"
+TRAINING = Path(__file__).parent / "training"
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of tests/train, which `make test-fast` leaves out."""
+    """Mark the tests of tests/training, which `make test-fast` leaves out."""
     for item in items:
         if TRAINING in item.path.parents:
             item.add_marker("training")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
 
 from fakeface.types import Consensus, Verdict
+from tests.training.test_evaluate import Middle, manifest, middle, record, scored  # noqa: F401
 from tests.ui.serve import random_checkpoint
 from train.evaluation import ensemble
 from train.evaluation.store import read_json
