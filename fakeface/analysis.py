@@ -104,7 +104,7 @@ def analyse(
             `fakeface.explain.faithfulness`.
         stability: score re-encoded copies too; a verdict that flips in one becomes unsure. "near"
             scores them only for faces whose verdict a copy may turn, which gives the same verdicts
-            for a third of the work; see `fakeface.stability.may_turn`.
+            for less work; see `fakeface.stability.may_turn`.
         provenance: look for what the file says of its own origin, which changes no score.
 
     Returns:
@@ -234,7 +234,7 @@ def _judge(
         crowds += [crowd] if crowd else []
         if explain:
             heatmaps.append(_explain(model, picture.rgb, boxes, logits[0], faithful))
-    qualities = quality.measure(picture, boxes, familiarity)
+    qualities = quality.measure(picture, boxes, familiarity, [face.doubted for face in found])
     reports = (
         FaceReport(
             face,

@@ -37,7 +37,10 @@ _LUMINANCE = np.array(
 
 
 def measure(
-    picture: Picture, boxes: Sequence[Box], familiarity: FloatArray | None = None
+    picture: Picture,
+    boxes: Sequence[Box],
+    familiarity: FloatArray | None = None,
+    doubted: Sequence[bool] = (),
 ) -> list[Quality]:
     """The quality of each face of a picture, with a sentence for what makes its score doubtful.
 
@@ -45,13 +48,19 @@ def measure(
         picture: as it was read.
         boxes: its faces.
         familiarity: of each face, float32 (N,); see `out_of_distribution.Reference.score`.
+        doubted: for each face, see `Face.doubted`; empty where the detector cannot tell.
     """
     jpeg = estimate_jpeg_quality(picture.data)
     near = [None] * len(boxes) if familiarity is None else map(float, familiarity)
-    return [_describe(measure_sharpness(picture.rgb, b), b, jpeg, f) for b, f in zip(boxes, near)]
+    return [
+        _describe(measure_sharpness(picture.rgb, box), box, jpeg, close, doubt)
+        for box, close, doubt in zip(boxes, near, doubted or [False] * len(boxes))
+    ]
 
 
-def _describe(sharpness: float, box: Box, jpeg: int | None, familiarity: float | None) -> Quality:
+def _describe(
+    sharpness: float, box: Box, jpeg: int | None, familiarity: float | None, doubted: bool
+) -> Quality:
     side, warnings = min(box.w, box.h), []
     if side < SMALL:
         warnings.append(
@@ -72,6 +81,12 @@ def _describe(sharpness: float, box: Box, jpeg: int | None, familiarity: float |
         warnings.append(
             "This face is unlike those that the model learnt from (more so than 99 of 100 faces "
             "that it was checked with), so its score may mean little."
+        )
+    if doubted:
+        warnings.append(
+            "The face detector is less sure of this face than of 98 of 100 photographs: it may be "
+            "covered (a mask, a hand, sunglasses) or drawn, painted or made of plastic, which the "
+            "model did not learn to judge."
         )
     return Quality(side, sharpness, jpeg, familiarity, tuple(warnings))
 

@@ -18,7 +18,9 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import face_region
 from fakeface.types import RGB, Box, Variant, Verdict
 
-_FARTHEST = 99.0
+# In calibrated log-odds: of the light model's scores of 1,658 test faces in three copies each, the
+# farthest moved by 5.95, and of the verdicts that turned the surest lay 5.12 from the other side.
+_FARTHEST = 6.0
 _BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
 
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from fakeface import analysis as analysis_module
 from fakeface import cli
 from fakeface.analysis import analyse, analyse_file, read_or_report
 from fakeface.models.calibrate import Calibration
@@ -132,6 +133,19 @@ def test_without_the_check_there_are_no_copies():
     assert (score.verdict, score.alone, score.variants) == (Verdict.FAKE, None, ())
     assert score.stable
     assert model.batches == [1]
+
+
+def test_near_a_threshold_alone_copies_are_scored(monkeypatch):
+    data, detector = png(grainy()), Found(FACE, Box(10, 10, 100, 110))
+    whole = analyse(data, models=[Grain()], detector=detector)
+    monkeypatch.setattr(analysis_module, "may_turn", lambda calibration, logit: False)
+    model = Grain()
+    none = analyse(data, models=[model], detector=detector, stability="near")
+    assert model.batches == [2] and not none.faces[0].scores[0].variants
+    monkeypatch.setattr(analysis_module, "may_turn", lambda calibration, logit: True)
+    near = analyse(data, models=[Grain()], detector=detector, stability="near")
+    assert [f.scores[0].variants for f in near.faces] == [f.scores[0].variants for f in whole.faces]
+    assert [f.scores[0].verdict for f in near.faces] == [f.scores[0].verdict for f in whole.faces]
 
 
 def test_a_copy_that_leaves_too_little_of_a_face_does_not_count():

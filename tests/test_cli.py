@@ -194,6 +194,11 @@ def test_text(run: Run, portrait: Path, plain: Path, tmp_path: Path) -> None:
     outcome = run.judge(portrait, plain, tmp_path / "absent.jpg", "--model", "best")
     assert outcome.err == ""
     lines = outcome.out.splitlines()
+    weak = [
+        line for line in lines if line.startswith("  The face detector that looked (haar) sees")
+    ]
+    assert len(weak) == 1, "in the small picture without a face it sees all that can be judged"
+    lines = [line for line in lines if line not in weak]
     assert lines[0] == f"{portrait}: 1 face"
     assert lines[1].startswith("  face 1, ")
     assert lines[2].startswith("    best  ")

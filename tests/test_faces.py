@@ -451,6 +451,19 @@ def test_a_group_that_haar_does_not_see_is_below_its_size(haar):
     assert 102 < haar.smallest(picture) < 200
 
 
+def test_a_covered_face_is_doubted_and_a_bare_one_is_not(picture):
+    """YuNet alone was measured for this."""
+    if not faces.yunet_path().exists():
+        pytest.skip(f"{faces.yunet_path()} is not there, and tests fetch nothing")
+    seer = faces.open_detector("yunet")
+    (bare,) = seer.detect(picture)
+    covered = picture.copy()
+    cv2.ellipse(covered, (265, 285), (80, 55), 0, 0, 360, (150, 190, 215), -1)
+    found = seer.detect(covered)
+    assert not bare.doubted
+    assert all(face.doubted for face in found)
+
+
 # Boxes ----------------------------------------------------------------------------------------
 
 
@@ -460,6 +473,13 @@ def test_of_overlapping_boxes_the_best_stays():
     assert boxes.suppress(some, scores, 0.5) == [3, 1, 2]
     assert boxes.suppress(some, scores, 0.5, over="smaller") == [3, 1]
     assert boxes.suppress(boxes.NOTHING.boxes, boxes.NOTHING.scores, 0.5) == []
+
+
+def test_a_score_below_the_limit_is_doubted_and_no_score_is_not():
+    found = boxes.Found(np.array([[0, 0, 9, 9], [20, 0, 9, 9], [40, 0, 9, 9]], float),
+                        np.array([0.9, 0.95, np.nan]))  # fmt: skip
+    assert [f.doubted for f in boxes.to_faces(found, 99, 99, 0.91)] == [True, False, False]
+    assert not any(f.doubted for f in boxes.to_faces(found, 99, 99))
 
 
 @pytest.mark.parametrize("length", [1, 959, 960, 961, 1900, 12_345])

@@ -164,3 +164,12 @@ def test_the_case_of_54_faces():
     assert len(found.faces) + small == 54 and small >= 51
     assert f"54 faces found, {small} too small to judge (under 40 pixels)" in to_text(found)
     assert to_dict(found)["faces_found"] == 54
+
+
+def test_a_face_that_the_detector_doubts_gets_a_warning():
+    picture, (box,) = row_of_people(1)
+    detector = Places()
+    for doubted in (False, True):
+        detector.detect = lambda image, doubted=doubted: (Face(box, 0.9, doubted=doubted),)
+        text = to_text(analyse(picture, models=[Bright()], detector=detector, stability=False))
+        assert ("less sure of this face than of 98 of 100 photographs" in text) == doubted

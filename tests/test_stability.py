@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import face_region
-from fakeface.stability import COPIES, Copy, at_most, reencode, scaled, settle, variants
+from fakeface.stability import COPIES, Copy, at_most, may_turn, reencode, scaled, settle, variants
 from fakeface.types import RGB, Box, Variant, Verdict
 
 MARGIN = 0.3
@@ -114,3 +115,25 @@ def test_at_most_never_enlarges():
     assert at_most(small, 40) is small
     ((out, _),) = variants(small, [Box(0, 0, 20, 20)], MARGIN, [Copy("x", 90, 40)])
     assert out.shape == small.shape
+
+
+# -- where copies can change nothing --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("logit", "expected"),
+    [(0.0, False), (3.0, True), (-3.0, True), (9.9, False), (-9.9, False)],
+)
+def test_copies_are_scored_where_they_may_turn_a_verdict(logit, expected):
+    # Of p 0.1 and 0.9 the log-odds are -2.2 and 2.2; 0 is unsure, and 9.9 is 12.1 from -2.2.
+    assert may_turn(Calibration(1.0, 0.1, 0.9), logit) is expected
+
+
+def test_the_offset_and_the_temperature_count():
+    assert may_turn(Calibration(4.0, 0.1, 0.9), 9.9)  # 2.5 after the temperature
+    assert not may_turn(Calibration(1.0, 0.1, 0.9, offset=6.9), 3.0)
+
+
+def test_thresholds_at_the_ends_are_never_reached():
+    everything_unsure = Calibration(1.0, 0.0, 1.0)
+    assert not any(may_turn(everything_unsure, z) for z in (-5.0, 0.0, 5.0))

@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--stability", action="store_true", help="measure every set with the stability check"
     )
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
     if (args.name is None) == (args.run is None):
         parser.error("give the name of a model, or --run and the folder of a training run")

@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     add_data_arguments(parser)
     parser.add_argument("--run", type=Path, help="the run's folder (default runs/RECIPE)")
     parser.add_argument("--name", help="of the checkpoint (default: the backbone's)")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
     recipe = load_recipe(args.recipe)

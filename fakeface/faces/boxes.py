@@ -44,15 +44,22 @@ def largest(faces: Iterable[Face]) -> Face | None:
     return max(able, key=lambda face: face.box.w * face.box.h, default=None)
 
 
-def to_faces(found: Found, width: int, height: int) -> tuple[Face, ...]:
-    """The boxes, clipped to a picture of that size, from left to right."""
+def to_faces(found: Found, width: int, height: int, sure: float = 0.0) -> tuple[Face, ...]:
+    """The boxes, clipped to a picture of that size, from left to right.
+
+    Args:
+        found: in pixels of that picture.
+        width, height: of the picture.
+        sure: the score below which a face is doubted; see `Face.doubted`.
+    """
     faces = []
     for (x, y, w, h), score in zip(found.boxes, found.scores):
         left, right = round(max(0.0, float(x))), round(min(float(width), float(x + w)))
         top, bottom = round(max(0.0, float(y))), round(min(float(height), float(y + h)))
         if right > left and bottom > top:
             confidence = None if np.isnan(score) else float(score)
-            faces.append(Face(Box(left, top, right - left, bottom - top), confidence))
+            box = Box(left, top, right - left, bottom - top)
+            faces.append(Face(box, confidence, doubted=bool(score < sure)))
     return tuple(sorted(faces, key=lambda f: (f.box.x, f.box.y)))
 
 

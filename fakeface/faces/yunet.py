@@ -29,6 +29,9 @@ _TIMEOUT = 4.0  # seconds for the hub to answer
 # Pixels. Of the 78 faces of two group photographs, shrunk until half of them were lower than this,
 # it found 75; of portraits that are cut out tightly it misses more.
 _SEES = 24
+# It scored 1.6 % of 500 photographs of test lower, and of 150 of them 55 to 71 % after a mask or a
+# hand was painted over the mouth, 29 % with sunglasses, and 46 to 96 % as drawings or posters.
+_SURE = 0.91
 
 
 class YuNet:
@@ -55,7 +58,7 @@ class YuNet:
     def detect(self, image: RGB) -> tuple[Face, ...]:
         """See `Detector.detect`."""
         found = look_everywhere(image, self._look, _SEES)
-        return to_faces(found, image.shape[1], image.shape[0])
+        return to_faces(found, image.shape[1], image.shape[0], _SURE)
 
     def smallest(self, image: RGB) -> int:
         """See `Detector.smallest`."""

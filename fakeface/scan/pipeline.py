@@ -254,7 +254,7 @@ def judge_bytes(data: bytes, models: Sequence[Model], detector: Detector) -> Out
     found = read_or_report(lambda: data, "", [model.name for model in models])
     if not isinstance(found, Analysis):
         # What the file says of its own origin is no part of the table.
-        found = analyse(found, models=models, detector=detector, provenance=False)
+        found = analyse(found, models=models, detector=detector, stability="near", provenance=False)
     weights = {model.name: model.sha256 for model in models}
     return Outcome(found.status, tuple(rows(found, weights)), found.error)
 

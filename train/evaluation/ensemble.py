@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["val"], help="default: val")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
     detector, records = open_detector(args.detector), read_data(args)

@@ -114,7 +114,7 @@ class LogisticProbe:
 def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
     """Which network is frozen; --detector finds its faces."""
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenetv2_100")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", help="a folder of checkpoints/")
     parser.add_argument("--data", type=Path, required=True, help="the manifest it was trained on")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     parser.add_argument(
         "--faces", type=int, default=2000, help="of train at most (default: %(default)s)"
     )

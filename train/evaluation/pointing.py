@@ -134,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", default="test", help="whose photographs (default: test)")
     add_data_arguments(parser)
     parser.add_argument("--count", type=int, default=400, help="photographs (default: 400)")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
 
     if (args.name is None) == (args.run is None):

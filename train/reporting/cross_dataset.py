@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--sets", nargs="+", choices=SETS, default=[s for s in SETS if s != "wilddeepfake"]
     )
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
     if args.runs:
         records, detector = read_data(args), open_detector(args.detector)

@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="default: the faster one (auto)"
     )
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     parser.add_argument("--save-every", type=float, default=120, help="seconds between saves")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

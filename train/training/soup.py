@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders; the last one's recipe is told")
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="the folder of the mean")
-    parser.add_argument("--detector", help="yunet or haar (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
