@@ -78,7 +78,7 @@ def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
         sentence = "This ZIP archive is damaged or incomplete; pack it again."
         return [_refused(name, DamagedImage(sentence))]
     budget = _Budget(MAX_UNPACKED)
-    members = [info for info in archive.infolist() if not info.is_dir() and not _hidden(info)]
+    members = [info for info in archive.infolist() if not (_folder(info) or _hidden(info))]
     if not members:
         return [
             _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
@@ -140,6 +140,10 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> b
     if data.startswith(b"PK\x03\x04"):
         raise UnsupportedFormat("This is an archive in an archive; unpack it and send it apart.")
     return data
+
+
+def _folder(info: zipfile.ZipInfo) -> bool:
+    return info.filename.endswith("/")  # ZipInfo.is_dir raises where a name is empty
 
 
 def _hidden(info: zipfile.ZipInfo) -> bool:

@@ -94,6 +94,11 @@ def test_names_that_point_elsewhere_are_only_names(tmp_path):
     assert not Path("/etc/evil.jpg").exists()
 
 
+def test_a_file_without_a_name_costs_nothing(tmp_path):
+    data = packed({"only.jpg": b"one", "b.jpg": JPEG}).replace(b"only", b"\0nly")
+    assert [data for _, data in read(tmp_path / "a", data)] == [b"one", JPEG]
+
+
 def test_an_encrypted_file_costs_only_itself(tmp_path):
     data = bytearray(packed({"a.jpg": JPEG, "b.jpg": JPEG}))
     data[6] |= 1  # the flag of the first file, in its own header and in the directory
