@@ -31,7 +31,7 @@ from fakeface.report.text import NOTE
 from fakeface.scan import pipeline
 from tests.full_disk import fill_disk
 
-HEADER = "path,status,model,faces,p_fake,verdict,weights"
+HEADER = "path,status,model,faces,p_fake,verdict,weights,too_small"
 TEST_AUC = {"value": 0.961, "low": 0.95, "high": 0.972}
 SETS: dict[str, Any] = {
     "best": {"test": {"auc": TEST_AUC}, "val": {"auc": {"value": 0.97, "low": 0.96, "high": 0.98}}},
@@ -253,6 +253,7 @@ def test_scan_from_the_start_to_the_second_time(
     (score,) = run.judge(tmp_path / "a.jpg", "--json").json
     assert rows[0][4:6] == [f"{score['p_fake']:.4f}", score["verdict"]]
     assert rows[0][6] == score["judges"]["best"]["sha256"]
+    assert [row[7] for row in rows] == ["0", "0", "", "", "0", "0"]
     assert "3 files: 1 with faces, 1 without a face, 1 unreadable" in outcome.out
     assert "  1 x This JPEG file is damaged or incomplete; " in outcome.out
     assert f"First: {tmp_path}/b.jpg\n" in outcome.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,7 @@ from PIL import Image
 
 import fakeface
 from fakeface.analysis import analyse_file
-from fakeface.faces import Detector, Haar
+from fakeface.faces import MTCNN, Detector, Haar
 from fakeface.models.backbones import build
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
@@ -30,10 +31,12 @@ from fakeface.names import spell, to_path
 from fakeface.scan import COLUMNS, pipeline, rows
 from fakeface.scan.pipeline import Outcome, Summary, scan
 from fakeface.scan.table import Table
-from fakeface.types import Analysis, Box, Face, FaceReport, Score, Status, Verdict
+from fakeface.types import RGB, Analysis, Box, Face, FaceReport, Score, Status, Verdict
 from tests.conftest import card
 
-HEADER = "path,status,model,faces,p_fake,verdict,weights\n"
+HEADER = "path,status,model,faces,p_fake,verdict,weights,too_small\n"
+
+CASES = Path(__file__).parent / "data/cases"
 
 
 def tiny(name: str, logit: float, weights: str) -> Model:
@@ -114,14 +117,14 @@ def run(tmp_path: Path, models: list[Model], detector: Detector) -> Run:
 def test_one_row_a_file_and_model(folder: Path, tmp_path: Path, run: Run) -> None:
     summary = run(folder)
     assert read(tmp_path / "out.csv") == [
-        (str(folder / "broken.jpg"), "unreadable", "a", "0", "", "", "aa"),
-        (str(folder / "broken.jpg"), "unreadable", "b", "0", "", "", "bb"),
-        (str(folder / "one.jpg"), "ok", "a", "1", "0.7311", "AI-generated", "aa"),
-        (str(folder / "one.jpg"), "ok", "b", "1", "0.2689", "real", "bb"),
-        (str(folder / "plain.png"), "no_face", "a", "0", "", "", "aa"),
-        (str(folder / "plain.png"), "no_face", "b", "0", "", "", "bb"),
-        (str(folder / "sub/two.JPG"), "ok", "a", "1", "0.7311", "AI-generated", "aa"),
-        (str(folder / "sub/two.JPG"), "ok", "b", "1", "0.2689", "real", "bb"),
+        (str(folder / "broken.jpg"), "unreadable", "a", "0", "", "", "aa", ""),
+        (str(folder / "broken.jpg"), "unreadable", "b", "0", "", "", "bb", ""),
+        (str(folder / "one.jpg"), "ok", "a", "1", "0.7311", "AI-generated", "aa", "0"),
+        (str(folder / "one.jpg"), "ok", "b", "1", "0.2689", "real", "bb", "0"),
+        (str(folder / "plain.png"), "no_face", "a", "0", "", "", "aa", "0"),
+        (str(folder / "plain.png"), "no_face", "b", "0", "", "", "bb", "0"),
+        (str(folder / "sub/two.JPG"), "ok", "a", "1", "0.7311", "AI-generated", "aa", "0"),
+        (str(folder / "sub/two.JPG"), "ok", "b", "1", "0.2689", "real", "bb", "0"),
     ]
     assert (tmp_path / "out.csv").read_bytes().startswith(HEADER.encode())
     assert summary.counts == {Status.OK: 2, Status.NO_FACE: 1, Status.UNREADABLE: 1}
@@ -138,7 +141,47 @@ def test_the_row_is_that_of_the_most_suspicious_face() -> None:
         for x, p, v in ((0, 0.25, Verdict.REAL), (9, 0.8, Verdict.FAKE), (18, 0.5, Verdict.UNSURE))
     )
     found = Analysis("x", "", Status.OK, 27, 9, "haar", ("a",), faces)
-    assert rows(found, {"a": "aa"}) == [("x", "ok", "a", 3, 0.8, "AI-generated", "aa")]
+    assert rows(found, {"a": "aa"}) == [("x", "ok", "a", 3, 0.8, "AI-generated", "aa", 0)]
+
+
+class Crowd:
+    """A detector that finds one face that can be judged, and three that are too small."""
+
+    name = "crowd"
+
+    def detect(self, image: RGB) -> tuple[Face, ...]:
+        return Face(Box(0, 0, 90, 90)), *(Face(Box(x, 100, 16, 20)) for x in (0, 40, 80))
+
+    def smallest(self, image: RGB) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_faces_too_small_to_judge_are_counted(
+    folder: Path, tmp_path: Path, models: list[Model], name: str
+) -> None:
+    out = tmp_path / name
+    scan([str(folder)], Table(out), models=models[:1], detector=Crowd())
+    with out.open(encoding="utf-8", newline="") as file:
+        found = [*csv.DictReader(file)] if name == "out.csv" else [json.loads(t) for t in file]
+    empty, one, three = ("", "1", "3") if name == "out.csv" else (None, 1, 3)
+    assert [(row["status"], row["faces"], row["too_small"]) for row in found[1:]] == [
+        ("ok", one, three)
+    ] * 3
+    assert (found[0]["status"], found[0]["too_small"]) == ("unreadable", empty)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_the_small_faces_of_a_group_are_counted(
+    tmp_path: Path, models: list[Model], name: str
+) -> None:
+    out = tmp_path / name
+    group = CASES / "group_54_faces_too_small.jpg"
+    scan([str(group)], Table(out), models=models[:1], detector=MTCNN())
+    with out.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file) if name == "out.csv" else map(json.loads, file)
+    assert int(row["faces"]) + int(row["too_small"]) == 54
+    assert int(row["too_small"]) >= 51
 
 
 def test_a_finished_scan_does_nothing_again(
@@ -295,7 +338,7 @@ def test_files_that_cannot_be_read_are_counted_by_reason(tmp_path: Path, run: Ru
     assert sorted(group.count for group in summary.unreadable.values()) == [1, 2, 2]
     assert all(str(tmp_path) not in reason for reason in summary.unreadable)
     assert {row[1:] for row in read(tmp_path / "out.csv")} == {
-        ("unreadable", name, "0", "", "", 2 * name) for name in "ab"
+        ("unreadable", name, "0", "", "", 2 * name, "") for name in "ab"
     }
 
 
@@ -348,9 +391,9 @@ def test_a_table_of_0_8_0_is_continued_and_its_rows_count_for_no_weights(
     assert run(folder, names="a").earlier == 0
     found = read(tmp_path / "out.csv")
     assert found[:3] == [
-        (f"{folder}/one.jpg", "ok", "a", "1", "0.1000", "real", ""),
-        (f"{folder}/plain.png", "no_face", "a", "0", "", "", ""),
-        (spell(str(lost)), "unreadable", "a", "0", "", "", ""),
+        (f"{folder}/one.jpg", "ok", "a", "1", "0.1000", "real", "", ""),
+        (f"{folder}/plain.png", "no_face", "a", "0", "", "", "", ""),
+        (spell(str(lost)), "unreadable", "a", "0", "", "", "", ""),
     ]
     assert [row[6] for row in found[3:]] == ["aa"] * 4
 
@@ -378,8 +421,7 @@ def test_the_rows_are_those_of_single_analyses_in_order(
     ]
     assert len({row[4] for row in found}) > 5
     assert [row[:4] + row[5:] for row in found] == [
-        (row.path, row.status, row.model, str(row.faces), row.verdict or "", row.weights)
-        for row in expected
+        tuple("" if cell is None else str(cell) for cell in own[:4] + own[5:]) for own in expected
     ]
     for row, own in zip(found, expected):
         assert float(row[4] or -1) == pytest.approx(

@@ -15,13 +15,15 @@ import pytest
 import fakeface
 from fakeface.scan import COLUMNS, Row, header, line
 from fakeface.scan.lock import TableError, locked
+from fakeface.scan.rows import Csv, JsonLines
 from fakeface.scan.table import Table
 from fakeface.types import Status
 
-HEADER = "path,status,model,faces,p_fake,verdict,weights\n"
+HEADER = "path,status,model,faces,p_fake,verdict,weights,too_small\n"
 OLD = "path,status,model,faces,p_fake,verdict\n"  # of 0.8.0
-ONE = Row("one.jpg", "ok", "a", 1, 0.25, "real", "aa")
-TWO = Row('t"w,o\n.jpg', "no_face", "a", 0, None, None, "aa")
+ONE = Row("one.jpg", "ok", "a", 1, 0.25, "real", "aa", 2)
+TWO = Row('t"w,o\n.jpg', "no_face", "a", 0, None, None, "aa", 0)
+BAD = Row("bad.jpg", "unreadable", "a", 0, None, None, "aa")
 NAMES = ("out.csv", "out.jsonl", "out.parquet")
 
 
@@ -45,6 +47,7 @@ def read(path: Path) -> list[Row]:
                 "faces": int(cells["faces"]),
                 "p_fake": float(cells["p_fake"]) if cells["p_fake"] else None,
                 "verdict": cells["verdict"] or None,
+                "too_small": int(cells["too_small"]) if cells["too_small"] else None,
             })
             for cells in csv.DictReader(file)
         ]  # fmt: skip
@@ -70,10 +73,24 @@ def test_rows_come_back_and_go_on(out: Path) -> None:
 
 
 def test_csv_to_the_letter(tmp_path: Path) -> None:
-    write(tmp_path / "out.csv", ONE, TWO)
-    assert (tmp_path / "out.csv").read_text() == (
-        HEADER + 'one.jpg,ok,a,1,0.2500,real,aa\n"t""w,o\n.jpg",no_face,a,0,,,aa\n'
+    write(tmp_path / "out.csv", ONE, TWO, BAD)
+    assert (tmp_path / "out.csv").read_text() == HEADER + (
+        'one.jpg,ok,a,1,0.2500,real,aa,2\n"t""w,o\n.jpg",no_face,a,0,,,aa,0\n'
+        "bad.jpg,unreadable,a,0,,,aa,\n"
     )
+
+
+def test_a_count_of_small_faces_that_is_not_known_is_read_back_so(out: Path) -> None:
+    write(out, ONE, BAD, TWO)
+    assert [row.too_small for row in read(out)] == [2, None, 0]
+    if out.suffix == ".csv":
+        write(out, bom=True)  # reads its rows and writes them anew
+        assert [row.too_small for row in Csv().decode(out.read_bytes()).rows] == [2, None, 0]
+    elif out.suffix == ".parquet":
+        write(out)  # likewise
+        assert read(out) == [ONE, BAD, TWO]
+    else:
+        assert JsonLines().decode(out.read_bytes()).rows == [ONE, BAD, TWO]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
@@ -109,8 +126,9 @@ def test_rows_of_a_killed_scan_come_into_the_parquet_file_once(tmp_path: Path) -
         HEADER.replace("\n", "\r\n"),
         HEADER.replace("weights", "weight"),
         OLD + "only,three,cells\nx,ok,a,1,0.5,real\n",
-        HEADER + "x,fine,a,1,0.5,real,aa\n",
-        HEADER + "x,ok,a,one,0.5,real,aa\n",
+        HEADER + "x,fine,a,1,0.5,real,aa,0\n",
+        HEADER + "x,ok,a,one,0.5,real,aa,0\n",
+        HEADER + "x,ok,a,1,0.5,real,aa,two\n",
         "\n" + HEADER,
         "my only copy of something",
         "my only copy of something\n",
@@ -156,7 +174,7 @@ def test_a_byte_order_mark_is_written_once_and_kept(tmp_path: Path) -> None:
     write(out, umlaut, bom=True)
     assert (
         out.read_bytes()
-        == b"\xef\xbb\xbf" + (HEADER + "Zoë Müller.jpg,ok,a,1,0.2500,real,aa\n").encode()
+        == b"\xef\xbb\xbf" + (HEADER + "Zoë Müller.jpg,ok,a,1,0.2500,real,aa,2\n").encode()
     )
     assert len(write(out, TWO)) == 1
     assert len(write(out, bom=True)) == 2
@@ -172,13 +190,13 @@ def test_a_byte_order_mark_can_be_added_later(tmp_path: Path) -> None:
     assert read(tmp_path / "out.csv") == [ONE]
 
 
-def test_a_table_of_0_8_0_gets_the_new_column(tmp_path: Path) -> None:
+def test_a_table_of_0_8_0_gets_the_new_columns(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_bytes(OLD.encode() + b"one.jpg,ok,a,1,0.2500,real\nlatin1 \xe9.jpg,no_face,a,0,,\n")
     assert set(write(out, ONE)) == {("one.jpg", "a", ""), (r"latin1 \xE9.jpg", "a", "")}
     assert out.read_text("utf-8") == HEADER + (
-        "one.jpg,ok,a,1,0.2500,real,\nlatin1 \\xE9.jpg,no_face,a,0,,,\n"
-        "one.jpg,ok,a,1,0.2500,real,aa\n"
+        "one.jpg,ok,a,1,0.2500,real,,\nlatin1 \\xE9.jpg,no_face,a,0,,,,\n"
+        "one.jpg,ok,a,1,0.2500,real,aa,2\n"
     )
 
 
@@ -188,7 +206,7 @@ from pathlib import Path
 from fakeface.scan import Row
 from fakeface.scan.table import Table
 with Table(Path(sys.argv[1])) as table:
-    table.append([Row("one.jpg", "ok", "a", 1, 0.25, "real", "aa")])
+    table.append([Row("one.jpg", "ok", "a", 1, 0.25, "real", "aa", 2)])
     print("ready", flush=True)
     time.sleep(60)
 """

@@ -34,6 +34,8 @@ class Row(NamedTuple):
         verdict: on the most suspicious face; None without one.
         weights: the sha256 of the model's weights; empty where it is not known, as in tables of
             0.8.0 and before.
+        too_small: how many faces were found and are too small to be judged; None where that is not
+            known, as of a file that could not be read and in tables of 0.8.0 and before.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Row(NamedTuple):
     p_fake: float | None
     verdict: str | None
     weights: str
+    too_small: int | None = None
 
 
 COLUMNS = Row._fields
@@ -70,6 +73,7 @@ def rows(analysis: Analysis, weights: Mapping[str, str] | None = None) -> list[R
                 None if p_fake is None else round(p_fake, 4),
                 worst.verdict.value if worst else None,
                 weights.get(model, ""),
+                None if analysis.status is Status.UNREADABLE else len(analysis.too_small),
             )
         )
     return table
@@ -196,7 +200,7 @@ def _row(cells: Mapping[str, Any]) -> Row:
     """A row from what was read; ValueError or TypeError where it is none."""
     if not set(cells) <= set(COLUMNS):
         raise ValueError("unknown columns")
-    path, p_fake = str(cells["path"]), cells.get("p_fake")
+    path, p_fake, too_small = str(cells["path"]), cells.get("p_fake"), cells.get("too_small")
     if "weights" not in cells:
         path = spell(path)  # 0.8.0 wrote the bytes of names as they were
     path.encode()  # a ValueError where it is no text
@@ -208,4 +212,5 @@ def _row(cells: Mapping[str, Any]) -> Row:
         p_fake=None if p_fake in (None, "") else float(p_fake),
         verdict=str(cells["verdict"]) if cells.get("verdict") else None,
         weights=str(cells.get("weights") or ""),
+        too_small=None if too_small in (None, "") else int(too_small),
     )

@@ -175,7 +175,12 @@ def _parquet(rows: list[Row]) -> bytes:
     import pyarrow.parquet
 
     text = ("path", "status", "model", "verdict", "weights")
-    types = {"faces": pa.int32(), "p_fake": pa.float64(), **dict.fromkeys(text, pa.string())}
+    types = {
+        "faces": pa.int32(),
+        "too_small": pa.int32(),
+        "p_fake": pa.float64(),
+        **dict.fromkeys(text, pa.string()),
+    }
     schema = pa.schema([(name, types[name]) for name in COLUMNS])
     out = BytesIO()
     pyarrow.parquet.write_table(

@@ -106,6 +106,7 @@ def test_archives_and_bad_files_are_rows(
         )
     )
     assert tuple(table[0]) == scan.COLUMNS
+    assert [row[-1] for row in table[1:]] == ["0", "0", "", "", ""]  # too_small
     assert table[1][0] == f"./{EVIL}"  # as `scan` writes what might be a formula
     assert json.dumps([row["json"] for row in rows])
     assert rows[0]["json"]["file"] == EVIL
