@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 from scipy.special import expit
 
-from fakeface.models.backbones import build
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole, record
@@ -198,16 +198,15 @@ def test_a_probe_is_measured_on_sets(pool, weights):
     assert found["strength"] in probe.STRENGTHS
 
 
-def test_features_are_what_the_head_reads():
+def test_features_are_what_the_head_reads(tmp_path):
     """Head times features is the network's own logit, in full precision."""
-    import torch
-
-    network = random_network("resnet18")
+    weights = tmp_path / "resnet18.safetensors"
+    safetensors.torch.save_file(random_network("resnet18").state_dict(), weights)
+    own = probe.Probe("resnet18", weights, {})
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        features = probe.Features(network)(x)
-        assert torch.allclose(network.fc(features), network(x), atol=1e-5)
-        assert features.shape == (2, build("resnet18").num_features)
+    features = torch.from_numpy(own._compute(x))
+    assert torch.allclose(own.head(features), own.network(x), atol=1e-5)
+    assert features.shape == (2, own.network.num_features)
 
 
 TINY = Recipe(
