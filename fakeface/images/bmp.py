@@ -1,4 +1,4 @@
-"""BMP: by Pillow, but for bit masks, which NumPy takes apart, and run lengths, by OpenCV.
+"""BMP: Pillow reads most, NumPy those with bit masks, OpenCV those with run lengths.
 
 Pillow knows a few masks only, and runs through run lengths in Python, which takes minutes.
 """
