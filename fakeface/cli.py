@@ -99,7 +99,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"fakeface {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    analyse = command("analyse", "Judge pictures, and say so as text or JSON.")
+    analyse = command("analyse", "Judge pictures, and print the verdicts as text or JSON.")
     analyse.add_argument("images", nargs="+", metavar="IMAGE", help="a picture file")
     _add_engine(analyse)
     analyse.add_argument("--json", action="store_true", help="one JSON object a line and picture")
@@ -169,7 +169,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         choices=("yunet", "mtcnn", "haar"),
-        help="how to find faces (default: the best here)",
+        help="the face detector (default: yunet where its file can be had, else mtcnn)",
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"

@@ -1,4 +1,4 @@
-"""What a face gives a model to go by: its size, sharpness and compression."""
+"""Is a face good enough to judge: its size, sharpness and compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens and keys never leave in an error or a log.
+"""Tokens and keys are never shown in an error or a log.
 
 Servers and libraries quote what they were sent, in messages that we pass on. So every line that a
 program of fakeface writes to standard error goes through `redact`.

@@ -74,10 +74,10 @@ def variants(
     height, width = image.shape[:2]
     for copy in copies:
         factor = min(copy.factor, copy.at_most / max(height, width))
-        small = scaled(image, factor)
+        small = scale(image, factor)
         if small is image:
             small = image.copy()
-        moved = [_moved(box, small.shape[1] / width, small.shape[0] / height) for box in boxes]
+        moved = [_scale_box(box, small.shape[1] / width, small.shape[0] / height) for box in boxes]
         window = _window(moved, small.shape[1], small.shape[0], margin)
         small[window] = reencode(small[window], copy.quality)
         yield small, moved
@@ -121,10 +121,10 @@ def reencode(image: RGB, quality: int) -> RGB:
 
 def at_most(image: RGB, side: int) -> RGB:
     """The picture with no side longer than `side` pixels."""
-    return scaled(image, min(1.0, side / max(image.shape[:2])))
+    return scale(image, min(1.0, side / max(image.shape[:2])))
 
 
-def scaled(image: RGB, factor: float) -> RGB:
+def scale(image: RGB, factor: float) -> RGB:
     """The picture with its sides multiplied by `factor`; itself where that is 1."""
     if factor == 1.0:
         return image
@@ -133,7 +133,7 @@ def scaled(image: RGB, factor: float) -> RGB:
     return cv2.resize(image, size, interpolation=kind).astype(np.uint8, copy=False)
 
 
-def _moved(box: Box, across: float, down: float) -> Box:
+def _scale_box(box: Box, across: float, down: float) -> Box:
     x, y = round(box.x * across), round(box.y * down)
     right, bottom = round((box.x + box.w) * across), round((box.y + box.h) * down)
     return Box(x, y, max(1, right - x), max(1, bottom - y))

@@ -59,7 +59,7 @@ def read_all(data: bytes) -> None:
     assert isinstance(metadata.read(data), Metadata)
     found, troubles = marks.read_marks(data)
     assert isinstance(found, list) and isinstance(troubles, list)
-    assert containers.crowded(data) in (True, False)
+    assert containers.has_too_many_parts(data) in (True, False)
     assert time.thread_time() - begin < MOST_SECONDS
 
 
@@ -171,4 +171,4 @@ def test_too_many_parts_are_told_as_a_limit_and_nothing_is_checked():
     data = SLOW["comments of a GIF"]() + b"jumb"
     (finding,) = credentials.read_credentials(data, "")
     assert finding.checked == "not_checked" and "limit of fakeface" in finding.detail
-    assert not containers.crowded(picture("GIF"))
+    assert not containers.has_too_many_parts(picture("GIF"))

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,15 @@ for name in fakeface.__all__:
 def test_what_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = fakeface.nonsense
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "average", "baseline", "eigenfaces", "evaluate", "export", "finetune", "lofo", "matrix",
+        "pointing", "probe", "reference", "results", "sources", "together", "widen",
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:train:UserWarning")
+def test_every_training_command_of_0_8_0_is_found(name):
+    assert find_spec(f"train.{name}") is not None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import face_region
-from fakeface.stability import COPIES, Copy, at_most, may_turn, reencode, scaled, settle, variants
+from fakeface.stability import COPIES, Copy, at_most, may_turn, reencode, scale, settle, variants
 from fakeface.types import RGB, Box, Variant, Verdict
 
 MARGIN = 0.3
@@ -39,7 +39,7 @@ def test_where_models_look_a_copy_is_that_of_the_whole_picture_bit_for_bit(copy,
     image = picture(1200, 901)
     ((out, moved),) = variants(image, boxes, MARGIN, [copy])
     factor = min(copy.factor, copy.at_most / 1200)
-    whole = reencode(scaled(image, factor), copy.quality)
+    whole = reencode(scale(image, factor), copy.quality)
     assert out.shape == whole.shape
     for box in moved:
         for margin in (0.0, 0.15, MARGIN):

@@ -16,6 +16,7 @@ from types import ModuleType
 MOVED = {
     "average": "training.soup",
     "baseline": "evaluation.metadata_baseline",
+    "eigenfaces": "datasets.eigenfaces",
     "finetune": "training.finetune",
     "lofo": "evaluation.leave_one_group_out",
     "matrix": "reporting.cross_dataset",

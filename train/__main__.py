@@ -12,11 +12,11 @@ COMMANDS = {
     "sources": ("datasets.sources", "fetch a data set, and count it"),
     "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
     "soup": ("training.soup", "average the weights of runs (model soup)"),
-    "net2net": ("training.net2net", "a ResNet-50 that begins as a trained ResNet-18"),
+    "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
     "out-of-distribution": (
         "evaluation.out_of_distribution",
-        "features of known faces, to tell unlike ones",
+        "note what known faces look like, to warn of others",
     ),
     "evaluate": ("evaluate", "measure a model"),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
@@ -26,7 +26,7 @@ COMMANDS = {
     ),
     "leave-one-group-out": (
         "evaluation.leave_one_group_out",
-        "measure each family unseen",
+        "measure each family with a model that never saw it",
     ),
     "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
     "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),

@@ -48,7 +48,7 @@ def read_parts(data: bytes) -> Iterator[Part]:
     return iter(())
 
 
-def crowded(data: bytes) -> bool:
+def has_too_many_parts(data: bytes) -> bool:
     """Whether a file has so many parts that a reader with no limit of its own would take minutes.
 
     Args:

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from fakeface.evidence.containers import crowded
+from fakeface.evidence.containers import has_too_many_parts
 from fakeface.evidence.fields import MAX_PARTS
 from fakeface.evidence.known import Scope
 from fakeface.evidence.manifest import PARTS_BY_AI, programs, summarise
@@ -51,7 +51,7 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
     """
     if not _SIGNS.search(data):  # so that most files need not wait for the library
         return
-    if crowded(data):
+    if has_too_many_parts(data):
         yield _unchecked(
             "Content credentials were not checked",
             f"The file has more than {MAX_PARTS} parts, too many to check it in good time. This is "

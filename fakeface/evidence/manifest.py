@@ -74,7 +74,9 @@ def statements(manifest: Mapping[str, Any]) -> Iterator[Statement]:
         found += _of_action(table, action)
     if edits := [action for action in actions if _kind(action) not in {"", *_HARMLESS}]:
         agents = [agent for action in edits for agent in _agents(action)]
-        found.append(Statement("edited", "part", "edited with " + (_joined(agents) or "software")))
+        found.append(
+            Statement("edited", "part", "edited with " + (_join_names(agents) or "software"))
+        )
     for ingredient in _list(manifest.get("ingredients")):
         found += _of_ingredient(table, ingredient)
     if not legacy and all(statement.says != "ai" for statement in found):
@@ -235,7 +237,7 @@ def _agents(action: Mapping[str, Any]) -> list[str]:
 def _names(table: Known, *tools: object) -> str:
     """Tools in brackets; empty without any."""
     texts = [clean(tool) for tool in tools if isinstance(tool, str) and tool.strip()]
-    joined = _joined([_usual(table, text) for text in texts])
+    joined = _join_names([_usual(table, text) for text in texts])
     return f" ({joined})" if joined else ""
 
 
@@ -247,5 +249,5 @@ def _usual(table: Known, text: str) -> str:
     return f"{name}: {text}"
 
 
-def _joined(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return ", ".join(dict.fromkeys(clean(name, 40) for name in names[:5]))

@@ -32,9 +32,9 @@ def find(data: bytes, *, trust_list: str | None = None) -> tuple[Finding, ...]:
     marks, troubles = stealth.read_marks(data)
     findings = [
         *read_credentials(data, anchors),
-        *traces.declared(found.fields),
+        *traces.find_source_types(found.fields),
         *(stealth.finding(mark, traces.generator(stealth.fields(mark))) for mark in marks),
         *traces.traces(found.fields),
-        *traces.unread([*found.troubles, *troubles]),
+        *traces.report_troubles([*found.troubles, *troubles]),
     ]
     return tuple(dict.fromkeys(findings))

@@ -1,4 +1,4 @@
-"""A stranger's words, made fit to be shown."""
+"""Text from strangers, made safe to show."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class _Trace(NamedTuple):
     scope: Scope | None = None
 
 
-def declared(fields: Iterable[Field]) -> Iterator[Finding]:
+def find_source_types(fields: Iterable[Field]) -> Iterator[Finding]:
     """The digital source type in XMP."""
     for field in fields:
         if field.place != "xmp" or field.name != "DigitalSourceType":
@@ -144,7 +144,7 @@ def _camera(fields: Iterable[Field]) -> Iterator[Finding]:
         )
 
 
-def unread(troubles: Sequence[Trouble]) -> Iterator[Finding]:
+def report_troubles(troubles: Sequence[Trouble]) -> Iterator[Finding]:
     """What could not be read, and why; the picture is judged all the same."""
     for trouble in troubles[:_MOST_TROUBLES]:
         part = _PARTS[trouble.place]

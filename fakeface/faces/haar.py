@@ -50,22 +50,22 @@ class Haar:
     def smallest(self, image: RGB) -> int:
         """See `Detector.smallest`."""
         factor = factor_to(image, _SIDE)
-        grey, _ = _bordered(shrink(image, factor))
+        grey, _ = _add_border(shrink(image, factor))
         return math.ceil(self._HEIGHT * _least(grey) / factor)
 
     def _look(self, small: RGB) -> Found:
-        grey, border = _bordered(small)
+        grey, border = _add_border(small)
         for angles, neighbours in self._PASSES:
-            found = [box for angle in angles for box in self._turned(grey, angle, neighbours)]
+            found = [box for angle in angles for box in self._detect_at(grey, angle, neighbours)]
             if found:
                 # The two turned passes may see one face twice.
                 kept = cv2.groupRectangles([b.astype(int).tolist() for b in found] * 2, 1, 0.4)[0]
                 squares = np.asarray(kept, float).reshape(-1, 4)
-                boxes = [self._framed(square, border) for square in squares]
+                boxes = [self._to_face(square, border) for square in squares]
                 return Found(np.reshape(boxes, (-1, 4)), np.full(len(boxes), np.nan))
         return NOTHING
 
-    def _turned(self, grey: cv2.typing.MatLike, angle: int, neighbours: int) -> list[Numbers]:
+    def _detect_at(self, grey: cv2.typing.MatLike, angle: int, neighbours: int) -> list[Numbers]:
         """Squares found in the picture turned by `angle`, in its own upright coordinates."""
         height, width = grey.shape
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
@@ -81,7 +81,7 @@ class Haar:
             boxes.append(np.array([centre[0] - w / 2, centre[1] - h / 2, w, h]))
         return boxes
 
-    def _framed(self, square: Numbers, border: int) -> Numbers:
+    def _to_face(self, square: Numbers, border: int) -> Numbers:
         """The face of a Haar square, in YuNet's framing and without the border."""
         x, y, side, _ = square
         w, h = self._WIDTH * side, self._HEIGHT * side
@@ -90,7 +90,7 @@ class Haar:
         return np.array([left, top, w, h])
 
 
-def _bordered(small: RGB) -> tuple[cv2.typing.MatLike, int]:
+def _add_border(small: RGB) -> tuple[cv2.typing.MatLike, int]:
     """Grey levels with a border, which lets faces be found that fill the picture; its width."""
     border = int(0.15 * max(small.shape[:2]))
     grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))

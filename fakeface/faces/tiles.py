@@ -64,7 +64,7 @@ def look_everywhere(image: RGB, look: Callable[[RGB], Found], sees: int) -> Foun
         for left, top, tile in _tiles(large, overlap):
             boxes, scores = _without_cuts(look(tile), left, top, tile, large)
             looks.append(Found(boxes / part, scores))
-    return _merged(looks)
+    return _merge(looks)
 
 
 def _tiles(image: RGB, overlap: int) -> Iterator[tuple[int, int, RGB]]:
@@ -96,7 +96,7 @@ def _without_cuts(found: Found, left: int, top: int, tile: RGB, large: RGB) -> F
     return Found(boxes[whole], found.scores[whole])
 
 
-def _merged(looks: list[Found]) -> Found:
+def _merge(looks: list[Found]) -> Found:
     """All looks as one: an earlier look goes before a later one, whatever their scores."""
     if len(looks) == 1:
         return looks[0]

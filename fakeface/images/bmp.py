@@ -1,4 +1,4 @@
-"""BMP: by Pillow, but for bit masks, which NumPy takes apart, and run lengths, by OpenCV.
+"""BMP: Pillow reads most, NumPy those with bit masks, OpenCV those with run lengths.
 
 Pillow knows a few masks only, and runs through run lengths in Python, which takes minutes.
 """
@@ -30,7 +30,7 @@ def read(data: bytes, frame: int = 0) -> Encoded:
     if bits not in (1, 4, 8, 16, 24, 32):
         raise unsupported(f"a BMP of a rare kind ({bits} bits)")
     if packing in _MASKS and bits in (16, 32):
-        return _masked(data, start, length, width, height, bits, packing)
+        return _unpack_masks(data, start, length, width, height, bits, packing)
     if packing in _RUNS and length != 64:  # of OS/2, where the numbers mean other things
         return Encoded((width, abs(height)), lambda: _by_opencv(data))
     if packing not in _PLAIN:
@@ -39,7 +39,7 @@ def read(data: bytes, frame: int = 0) -> Encoded:
     return Encoded(image.size, loader(image))
 
 
-def _masked(
+def _unpack_masks(
     data: bytes, start: int, length: int, width: int, height: int, bits: int, packing: int
 ) -> Encoded:
     """A picture each of whose channels is some bits of a number of 16 or 32."""

@@ -68,7 +68,7 @@ def read_header(data: bytes, frame: int = 0) -> Encoded:
         raise types.ImageTooLarge(TOO_MANY_BYTES)
     kind = recognise(data[:4096])
     _mute_pillow()
-    with _told(kind):
+    with _explain_errors(kind):
         found = _READERS[kind](data, frame)
         _measure(*found.size)
     return found
@@ -80,7 +80,7 @@ def decode_pixels(data: bytes, header: Encoded) -> Decoded:
     Raises:
         ImageError: they are damaged, or too many.
     """
-    with _told(recognise(data[:4096])):
+    with _explain_errors(recognise(data[:4096])):
         image = header.load()
     rgb, remark = pixels.to_rgb(image, header.profile)
     del image  # which may be large, before the picture is turned
@@ -89,7 +89,7 @@ def decode_pixels(data: bytes, header: Encoded) -> Decoded:
 
 
 @contextmanager
-def _told(kind: str) -> Iterator[None]:
+def _explain_errors(kind: str) -> Iterator[None]:
     """Says in one sentence what parsers raise, which on corrupt files is nearly anything."""
     try:
         yield

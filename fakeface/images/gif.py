@@ -1,4 +1,7 @@
-"""GIF, still or moving: Pillow sees the pictures, and no comments, which it would join."""
+"""GIF, still or moving: Pillow sees the pictures alone.
+
+Comments are kept from it, since it would join them all into one.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """TIFF and BigTIFF of either order of bytes, and the camera raw files that are TIFFs inside.
 
 A TIFF is a list of pictures, each described by a directory of tags. The directories are walked
-here, for some describe small previews, masks or a camera's raw data. The one that is asked for is
-written anew, as a plain TIFF's only one with no tags but those of the pixels, and Pillow is given
-that: so neither metadata nor the form of the file matter to it.
+here, for some describe small previews, masks or a camera's raw data. The picture that is asked
+for is written anew as a plain TIFF with the tags of the pixels alone, and Pillow is given that: so
+neither the metadata nor the form of the file matters to it.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class _Worker:
                     raise EOFError
                 words, size = worker.ANSWER.unpack(head)
                 said = json.loads(memory.read(words))
-                return _decoded(said, memory, size)
+                return _read_answer(said, memory, size)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise self._why(error) from error
 
@@ -127,7 +127,7 @@ class _Worker:
         return types.DamagedImage(CRASHED)
 
 
-def _decoded(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
+def _read_answer(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
     """What an answer means, the pixels of which come next in the memory.
 
     Raises:

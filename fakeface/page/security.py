@@ -1,6 +1,6 @@
 """What browsers are told not to do for the page: its Content-Security-Policy.
 
-Everything that is shown is escaped where it is put together; this is the second wall. Nothing may
+Everything that is shown is escaped where it is put together; this is a second guard. Nothing may
 be loaded from or sent to another host, and no script may run but the files of this server and the
 scripts that stand in the page as it is sent: those are named by their hashes, so a script or an
 event handler in HTML that came in later does not run. Two holes are Gradio's: its components are

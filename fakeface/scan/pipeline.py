@@ -132,7 +132,7 @@ def scan(
         work = _Work(table, [MergedModel(model) for model in models], summary)
         todo = work.todo(found)
         with (
-            work.showing(progress),
+            work.show_progress(progress),
             closing(_ahead(_Judge(detector), work.items(todo), threads)) as judged,
         ):
             for item, outcome in judged:
@@ -155,7 +155,7 @@ class _Work:
         return todo
 
     @contextmanager
-    def showing(self, progress: Callable[[int], Progress] | None) -> Iterator[None]:
+    def show_progress(self, progress: Callable[[int], Progress] | None) -> Iterator[None]:
         """Show how far it is, until the block ends."""
         if progress is None:
             yield

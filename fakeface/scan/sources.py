@@ -5,7 +5,8 @@ and, in any of these places, tar archives and Parquet files that hold pictures. 
 or a row of a Parquet file is named `ARCHIVE/NAME` or `FILE/ROW`.
 
 A file that is named is taken whatever it is. In a folder, a file is taken if its name ends like a
-picture's, and else if its first bytes are those of one. What is not taken is told, and why.
+picture's, and else if its first bytes are those of one. What is left out is counted, with
+the reason.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def test_several_sets_are_checked_together(tmp_path):
 
 def test_the_overlap_that_is_said_is_counted(monkeypatch):
     assert check_groups([record("a"), record("b", split="val")]) == 0
-    monkeypatch.setattr(records_module, "crossing", lambda records, what: ["x", "y"])
+    monkeypatch.setattr(records_module, "find_crossing", lambda records, what: ["x", "y"])
     with pytest.raises(SourceError, match="2 groups"):
         check_groups([record("a")])
 

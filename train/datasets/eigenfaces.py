@@ -1,6 +1,6 @@
-"""Faces that belong to nobody, to test with and to show: `python -m train.eigenfaces`.
+"""Faces that belong to nobody, for tests: `python -m train.datasets.eigenfaces`.
 
-The page and the tests need made faces that are free to ship. These are drawn from a principal
+The tests need artificial faces that are free to ship. These are drawn from a principal
 component model of photographs (Turk and Pentland, "Eigenfaces for Recognition", 1991): crude, soft
 and plainly artificial. Some of them are trained on, others are kept for the tests, and none of them
 is counted in any result.

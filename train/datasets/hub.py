@@ -37,7 +37,7 @@ def files(repository: str) -> Listing:
     Raises:
         SourceError: it cannot be listed.
     """
-    with explained(repository):
+    with explain_errors(repository):
         from huggingface_hub import HfApi
 
         api = HfApi(token=token())
@@ -59,7 +59,7 @@ def stream(repository: str, revision: str, name: str) -> BinaryIO:
 
 
 @contextmanager
-def explained(repository: str, so_far: str = "") -> Iterator[None]:
+def explain_errors(repository: str, so_far: str = "") -> Iterator[None]:
     """Turn what can go wrong on the way to the hub into a SourceError.
 
     Args:

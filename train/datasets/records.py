@@ -53,7 +53,7 @@ class Record:
         return self.path.read_bytes()
 
 
-def crossing(records: Iterable[Record], what: str) -> list[str]:
+def find_crossing(records: Iterable[Record], what: str) -> list[str]:
     """The values of one field (group, sha256) that occur in more than one split, sorted."""
     splits: dict[str, set[str]] = {}
     for record in records:
@@ -72,7 +72,7 @@ def check_groups(records: Sequence[Record]) -> int:
     """
     overlap = 0
     for what in ("group", "sha256"):
-        found = crossing(records, what)
+        found = find_crossing(records, what)
         if found:
             raise SourceError(
                 f"{len(found)} {what}s stand in more than one split, first {found[0]}; "

@@ -1,7 +1,8 @@
 """The two parts of val: one to choose by, one to calibrate on.
 
-What stops a run early or picks its best weights must not also set the temperature, the bias and the
-thresholds, or these would be too sure. A group is wholly in one part, by a hash of its name.
+What stops a run early or picks its best weights must not also set the offset, the temperature
+and the thresholds, or p(fake) would be overconfident. A group is wholly in one part, by a hash of
+its name.
 """
 
 from __future__ import annotations

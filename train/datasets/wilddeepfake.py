@@ -207,7 +207,7 @@ def keep(shard: Shard, root: Path, frames: int, so_far: str = "") -> None:
         SourceError: it cannot be had, or is damaged.
         OSError: it cannot be written.
     """
-    with hub.explained(REPOSITORY, so_far) if shard.remote else nullcontext():
+    with hub.explain_errors(REPOSITORY, so_far) if shard.remote else nullcontext():
         try:
             with shard.open() as file:
                 kept = sequences(file, frames)

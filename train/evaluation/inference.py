@@ -1,4 +1,4 @@
-"""Pictures -> logits by the thousand, as quick as the machine can."""
+"""Thousands of pictures -> logits, as fast as the machine can."""
 
 from __future__ import annotations
 

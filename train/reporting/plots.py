@@ -1,4 +1,4 @@
-"""Results as pictures: small ones for the documents, and a page of mistakes that stays at home."""
+"""Results as pictures: small ones for the documents, and a page of mistakes, never committed."""
 
 from __future__ import annotations
 

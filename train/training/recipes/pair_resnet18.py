@@ -1,4 +1,4 @@
-"""ResNet-18 on one pair of sources alone (`--only`), for the matrix of train and test sets."""
+"""ResNet-18 on one pair of sources alone (`--only`), for the table across data sets."""
 
 from train.training.recipes import Phase, Recipe
 

@@ -1,7 +1,8 @@
 """EfficientNet-Lite2 on the pool, from ImageNet weights, at sizes that two CPU cores can train.
 
-The second run starts from the best weights of the first (`--init runs/BEFORE/best.safetensors`);
-the mean of the weights of both (`python -m train soup`) is what 0.9.0 ships.
+The second run starts from the best weights of the first (`--init runs/BEFORE/best.safetensors`).
+The mean of both (`python -m train soup`) lies in experiments/efficientnet_lite2; it is not shipped
+(train/LOG.md).
 """
 
 import dataclasses
