@@ -131,6 +131,7 @@ def test_the_public_api_is_pinned():
         assert getattr(fakeface, name).__doc__, f"{name} has no docstring"
 
 
+@pytest.mark.slow
 def test_a_public_name_stays_what_it_is():
     program = """
 import fakeface

@@ -17,6 +17,8 @@ from fakeface.models.runtime import compile_network
 from fakeface.types import EngineError
 from tests.conftest import random_network
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 
 

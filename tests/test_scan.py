@@ -207,6 +207,7 @@ def test_another_model_is_added_alone(
     assert len(read(tmp_path / "out.csv")) == len(set(read(tmp_path / "out.csv"))) == 8
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_rows(
     folder: Path, tmp_path: Path, run: Run, looked_at: list[tuple[bytes, list[str]]]
 ) -> None:
@@ -398,6 +399,7 @@ def test_a_table_of_0_8_0_is_continued_and_its_rows_count_for_no_weights(
     assert [row[6] for row in found[3:]] == ["aa"] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_the_rows_are_those_of_single_analyses_in_order(
     tmp_path: Path, portrait: Path, models: list[Model], detector: Detector, workers: int

@@ -18,6 +18,8 @@ from fakeface.stability import reencode
 from fakeface.types import Verdict
 from tests.conftest import as_picture
 
+pytestmark = pytest.mark.slow
+
 NAMES = [card.name for card in checkpoints.installed()]
 MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
 
