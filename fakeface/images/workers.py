@@ -149,7 +149,10 @@ def _read_answer(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
 
 def _public(settings: Any) -> dict[str, str]:
     """The environment without what a hijacked decoder must not learn, such as keys."""
-    names = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR")
+    names = {
+        "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR",
+        "PYTHONPATH",
+    }  # fmt: skip
     return {name: settings[name] for name in names if name in settings}
 
 
