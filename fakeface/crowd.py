@@ -61,13 +61,13 @@ class FalseAlarms:
 
     @classmethod
     def measured(cls, metrics: Mapping[str, Any], fake_above: float) -> FalseAlarms:
-        """From the metrics of a model card, or, where they lack the curve, from NOMINAL."""
+        """From the metrics of a model card, or, where they do not tell, from NOMINAL."""
         val = metrics.get("sets", {}).get("val", {})
-        curve = val.get("curve")
-        if not curve:
+        curve, count = val.get("curve"), val.get("n_real")
+        if not curve or not count:
             return cls.nominal(fake_above, NOMINAL)
         p_fake, shares = curve["p_fake"][::-1], curve["photographs_flagged"][::-1]
-        return cls(fake_above, tuple(p_fake), tuple(shares), val["n_real"])
+        return cls(fake_above, tuple(p_fake), tuple(shares), count)
 
     @classmethod
     def nominal(cls, fake_above: float, share: float) -> FalseAlarms:

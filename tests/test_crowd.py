@@ -132,3 +132,9 @@ def test_the_curves_of_the_shipped_models_are_read(card):
     known = FalseAlarms.measured(card.metrics, card.calibration.fake_above)
     assert len(known.p_fake) > 50
     assert 0.01 < known.flagged < 0.03, "about 2 % of the photographs of val are flagged"
+
+
+def test_a_card_that_does_not_count_its_photographs_is_taken_at_the_nominal_rate():
+    curve = {"p_fake": [0.9, 0.1], "photographs_flagged": [0.0, 0.5], "fakes_caught": [0.5, 1.0]}
+    found = FalseAlarms.measured({"sets": {"val": {"curve": curve}}}, 0.9)
+    assert found == FalseAlarms.nominal(0.9, NOMINAL)
