@@ -55,4 +55,4 @@ def test_all_is_prepared_before_the_page_is_served(monkeypatch: pytest.MonkeyPat
     app.main([])
     monkeypatch.setenv("FAKEFACE_MCP", "1")
     app.main([])
-    assert done == [True, {"mcp": False}, True, {"mcp": True}]
+    assert done == [True, {"queue": 64, "mcp": False}, True, {"queue": 64, "mcp": True}]
