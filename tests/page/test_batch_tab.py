@@ -100,11 +100,9 @@ def test_archives_and_bad_files_are_rows(
     ]
     assert all(row["note"] for row in rows[2:])
     assert [bool(row["thumbnail"]) for row in rows] == [True, True, False, False, False]
-    table = list(
-        csv.reader(
-            StringIO(value["header"].removeprefix("\ufeff") + "".join(row["csv"] for row in rows))
-        )
-    )
+    text = value["header"] + "".join(row["csv"] for row in rows)
+    assert text.startswith("\ufeff")  # by which Excel knows that it is UTF-8
+    table = list(csv.reader(StringIO(text.removeprefix("\ufeff"))))
     assert tuple(table[0]) == scan.COLUMNS
     assert [row[-1] for row in table[1:]] == ["0", "0", "", "", ""]  # too_small
     assert table[1][0] == f"./{EVIL}"  # as `scan` writes what might be a formula

@@ -65,7 +65,7 @@ def saved(page: Page, button: Locator) -> str:
     """What a button gives to take along."""
     with page.expect_download() as download:
         button.click()
-    return Path(download.value.path()).read_text("utf-8")
+    return Path(download.value.path()).read_text("utf-8-sig")  # a table begins with a mark
 
 
 def audit(page: Page) -> None:
