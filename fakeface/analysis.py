@@ -103,8 +103,8 @@ def analyse(
         faithful: measure how faithful each heatmap is, which takes seconds; see
             `fakeface.explain.faithfulness`.
         stability: score re-encoded copies too; a verdict that flips in one becomes unsure. "near"
-            scores them only for faces whose verdict a copy may turn, which gives the same verdicts
-            for less work; see `fakeface.stability.may_turn`.
+            scores them only for faces whose verdict a copy may turn, for less work. The limit was
+            measured with the light model on test; see `fakeface.stability.may_turn`.
         provenance: look for what the file says of its own origin, which changes no score.
 
     Returns:
