@@ -36,7 +36,7 @@ from train.training.loop import average_weights, mix
 from train.training.net2net import widen
 from train.training.patch_loss import PatchLogits, patch_loss
 from train.training.precision import autocast
-from train.training.recipes import UnknownRecipe, changed, complete, load_recipe
+from train.training.recipes import UnknownRecipe, change, complete, load_recipe
 from train.training.schedule import open_stages, parameter_groups
 
 # -- the phases -----------------------------------------------------------------------------------
@@ -273,17 +273,17 @@ def test_families_may_be_drawn_alike(pool):
 
 
 def test_a_recipe_is_changed_in_one_thing():
-    one = changed(TINY, ["mixup=1", "augmentation.resize=[0.5, 0.2, 2.0]", "seed=4"])
+    one = change(TINY, ["mixup=1", "augmentation.resize=[0.5, 0.2, 2.0]", "seed=4"])
     resized = dataclasses.replace(TINY.augmentation, resize=(0.5, 0.2, 2.0))
     assert one == dataclasses.replace(TINY, mixup=1.0, augmentation=resized, seed=4)
-    assert changed(TINY, []) == TINY
+    assert change(TINY, []) == TINY
 
 
 @pytest.mark.parametrize("wrong", ["mixup", "nothing=1", "mixup=much", "seed=1.5", "phases=[]",
                                    "augmentation.nothing=1", "backbone=3"])  # fmt: skip
 def test_a_change_that_changes_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=wrong.partition("=")[0]):
-        changed(TINY, [wrong])
+        change(TINY, [wrong])
 
 
 def test_a_recipe_written_by_an_older_release_is_read():
@@ -292,7 +292,7 @@ def test_a_recipe_written_by_an_older_release_is_read():
     old |= {"local": 0.5, "window": 0, "resample_share": 0.0}
     assert complete(old) == new
     assert complete({**old, "window": 96})["window"] == 96, "it would pass for another recipe"
-    assert changed(TINY, ["local=0.5"]).patch_loss == 0.5
+    assert change(TINY, ["local=0.5"]).patch_loss == 0.5
 
 
 def test_a_recipe_may_stand_in_a_file_of_ones_own(tmp_path):

@@ -45,7 +45,7 @@ from train.evaluation.store import RESULTS, read_json, round_numbers, write_json
 from train.training.initialise import initialise
 from train.training.loop import Run
 from train.training.memory import keep_freed
-from train.training.recipes import Recipe, changed, complete, load_recipe
+from train.training.recipes import Recipe, change, complete, load_recipe
 
 # Trains on the records of train and val it is given; returns what scores others.
 Train = Callable[[Sequence[Record], str], Callable[[Sequence[Record]], Array]]
@@ -238,7 +238,7 @@ def make_recipe(args: argparse.Namespace, faces: Faces) -> Candidate:
     Raises:
         ValueError: a change is none of a recipe.
     """
-    recipe = changed(load_recipe(args.recipe), args.set)
+    recipe = change(load_recipe(args.recipe), args.set)
     changes = [*args.set, *(f"also={short(spec)}" for spec in args.also)]
     name = re.sub(r"[^\w.=+-]+", "-", "+".join([args.recipe, *changes]))
     asked = f"{args.recipe} --init {Path(args.init).name}"
