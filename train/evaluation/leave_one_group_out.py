@@ -43,9 +43,10 @@ from train.evaluation.metrics import Array, auc_interval, wilson
 from train.evaluation.runs import load_run
 from train.evaluation.store import RESULTS, read_json, round_numbers, write_json
 from train.training.initialise import initialise
-from train.training.loop import Run
+from train.training.loop import fit
 from train.training.memory import keep_freed
 from train.training.recipes import Recipe, change, complete, load_recipe
+from train.training.run import Run
 
 # Trains on the records of train and val it is given; returns what scores others.
 Train = Callable[[Sequence[Record], str], Callable[[Sequence[Record]], Array]]
@@ -155,8 +156,8 @@ def by_recipe(recipe: Recipe, faces: Faces, folder: Path, init: str, device: str
         accelerator = Accelerator(cpu=device == "cpu")
         run = Run(recipe, list(known), faces, place, 2, accelerator, 120.0)
         initialise(run.model, recipe.backbone, init)
-        if not run.finished():
-            run.fit()
+        if not run.is_finished():
+            fit(run)
         model = load_run(place, device)
         return lambda records: predict(model, records, faces)[1]
 
