@@ -25,8 +25,8 @@ from fakeface.models.runtime import Runtime, compile_network
 from fakeface.types import RGB, Box, EngineError, FloatArray, Score
 
 ENGINES: Final = ("auto", "torch", "openvino")
-# Faces at a time. On a CPU the maps of more leave its caches, and blocks of over 32 MB are mapped
-# anew each time.
+# Faces at a time. On a CPU the feature maps of more faces do not fit into its caches, and memory
+# for blocks of over 32 MB is requested from the system anew each time.
 _CPU_PART, _GPU_PART = 4, 32
 
 
