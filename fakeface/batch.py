@@ -136,9 +136,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> b
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise DamagedImage("This file is damaged within its archive; pack it again.") from error
     if data.startswith(b"PK\x03\x04"):
-        raise UnsupportedFormat(
-            "This is an archive in an archive; unpack it and send its files."
-        )
+        raise UnsupportedFormat("This is an archive in an archive; unpack it and send its files.")
     return data
 
 
