@@ -241,9 +241,14 @@ class Run:
                         saved = time.monotonic()
                 self.at.epoch, self.at.step = self.at.epoch + 1, 0
                 loss = float(np.mean(losses)) if losses else math.nan  # killed at the epoch's end
+                loss = self._mean_over_processes(loss)
                 self.judge(phase.name, loss, optimizer.param_groups[0]["lr"], start)
                 self.save(optimizer)
                 saved = time.monotonic()
+
+    def _mean_over_processes(self, loss: float) -> float:
+        """What one process would have found: each has seen an equal part of every batch."""
+        return float(self.accelerator.reduce(torch.tensor(loss, device=self.device), "mean"))
 
     def _optimizer(self, phase: Phase) -> torch.optim.AdamW:
         """Of the parameters that a phase opens, at their peak rates; the head's group is first."""
