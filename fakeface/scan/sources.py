@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from fakeface.batch import Item
 from fakeface.images import decoder as images
@@ -115,10 +115,14 @@ def _lines(path: Path, seen: _Seen, left_out: LeftOut) -> Iterator[str]:
 def _local(path: Path) -> Item | Shard:
     if is_shard(path.name):
         return shard(
-            Stored(str(path), partial(path.open, "rb"), partial(_part_of_file, path)),
+            Stored(str(path), partial(_open, path), partial(_part_of_file, path)),
             picture=_named_picture,
         )
     return Item(str(path), partial(images.read_bytes, path))
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _part_of_file(path: Path, start: int, size: int) -> bytes:
