@@ -1,17 +1,17 @@
 """How a scan grows with its actors, on this machine: `python -m benchmarks.cluster FOLDER`.
 
-Starts Ray here, and scans the same pictures by one actor of one processor, by two, and so on up to
-the number of processors. The clock runs from the first rows that are written to the last, so that
-the start of the processes does not count. Processor time is that of the actors and of their
-decoders, and says more than the clock where something else is running.
+Starts Ray here for each of several scans of the same pictures: by one actor of one processor, by
+two, and so on up to the number of processors. The clock runs from the first rows that are written
+to the last, so that the start of the processes does not count. Processor time is that of the actors
+and of their decoders, and says more than the clock where something else is running.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,8 +58,12 @@ class Clock:
 
 def find_actors() -> list[psutil.Process]:
     """The processes of this machine's Ray that hold the models."""
-    below = psutil.Process().children(recursive=True)
-    return [process for process in below if "MapWorker" in " ".join(process.cmdline())]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            if "MapWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def main() -> None:
@@ -70,14 +74,7 @@ def main() -> None:
     args = parser.parse_args()
     name = args.model or checkpoints.default()
     card = checkpoints.read_card(checkpoints.checkpoints_root() / name)
-    ray = cluster._import_ray()
     processors = len(os.sched_getaffinity(0))
-    ray.init(
-        num_cpus=processors,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
     print(f"{name}, {processors} processors, load {os.getloadavg()[0]:.1f}", flush=True)
     with TemporaryDirectory() as folder:
         for actors in range(1, processors + 1):
@@ -86,7 +83,6 @@ def main() -> None:
             table = Table(Path(folder) / f"{actors}.csv")
             cluster.scan(args.sources, table, models=[card], cluster=where, progress=clock)
             print(clock.tell(actors), f"load {os.getloadavg()[0]:.1f}", flush=True)
-    ray.shutdown()
 
 
 if __name__ == "__main__":
