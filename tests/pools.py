@@ -16,8 +16,8 @@ from PIL import Image
 from fakeface.types import RGB, Box, Face
 from train.datasets.records import Record
 from train.datasets.sources import read_manifest
-from train.training.loop import Run
 from train.training.recipes import Phase, Recipe
+from train.training.run import Run
 
 TINY = Recipe(
     backbone="mobilenetv2_100",
