@@ -74,19 +74,29 @@ def photos(tmp_path: Path) -> Path:
 def nodes() -> Iterator[Any]:
     """A head that only keeps order, and two nodes of one processor."""
     pytest.importorskip("ray", reason=f"needs the package ray: {cluster.INSTALL}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(fakeface.__file__).parents[1]))  # as if installed
+        try:
+            started = start_nodes()
+        except Exception:  # Ray's, which gives a node 30 seconds: few on a busy machine
+            started = start_nodes()
+        yield started
+        started.shutdown()
+
+
+def start_nodes() -> Any:
     cluster._import_ray()
     from ray.cluster_utils import Cluster as Nodes
 
-    head = {"num_cpus": 0, "include_dashboard": False}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(fakeface.__file__).parents[1]))  # as if installed
-        nodes = Nodes(initialize_head=True, head_node_args=head)
-        try:
-            for _ in range(2):
-                nodes.add_node(num_cpus=1)
-            yield nodes
-        finally:
-            nodes.shutdown()
+    nodes = Nodes()
+    try:
+        nodes.add_node(num_cpus=0, include_dashboard=False)
+        for _ in range(2):
+            nodes.add_node(num_cpus=1)
+    except BaseException:
+        nodes.shutdown()
+        raise
+    return nodes
 
 
 def read(table: Path) -> dict[tuple[str, str], dict[str, str]]:

@@ -245,7 +245,7 @@ def _join(ray: Any, address: str | None) -> None:
             ray.init(
                 address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
-    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+    except Exception as error:  # Ray raises all kinds, bare ones too
         where = f"at {address}" if address else "on this machine"
         raise ClusterError(
             f"There is no Ray cluster {where} that this process can join ({_last_line(error)})."
@@ -253,7 +253,7 @@ def _join(ray: Any, address: str | None) -> None:
 
 
 def _last_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[-1].strip()
+    return (str(error).splitlines() or [type(error).__name__])[-1].strip().rstrip(".")
 
 
 @contextmanager
