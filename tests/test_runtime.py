@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 
@@ -76,6 +77,25 @@ def test_answers_do_not_change_when_the_next_comes(full_cache):
     before = first.copy()
     run(torch.ones(1, 3, SIZE, SIZE))
     assert (first == before).all()
+
+
+def test_it_takes_as_many_threads_as_torch(monkeypatch):
+    given = []
+    real = openvino.Core.compile_model
+
+    def compile_model(core, graph, device, options):
+        given.append(options["INFERENCE_NUM_THREADS"])
+        return real(core, graph, device, options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert compile_network(*network(), SIZE) is not None
+    finally:
+        torch.set_num_threads(before)
+    assert given == [1, 2]
 
 
 def test_a_network_is_converted_once(full_cache, monkeypatch):

@@ -146,7 +146,12 @@ def _convert(both: nn.Module, size: int) -> Any:
 def _compile(graph: Any, precision: Precision) -> Runtime:
     import openvino
 
-    program = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    # As many threads as torch: several processes may share the processors.
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    program = openvino.Core().compile_model(graph, "CPU", options)
 
     def run(batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
         logits, features = program(np.ascontiguousarray(batch.numpy())).to_tuple()

@@ -3,8 +3,12 @@
 Phase 1 fits the head to frozen features, as a logistic regression, unless the initial weights have
 one already; each further phase of the recipe opens stages from the end. A run that was killed goes
 on where it stood, and ends with the weights it would have had, when the same command is given
-again; another recipe, other data or other initial weights are refused. Several GPUs: `accelerate
-launch -m train finetune RECIPE ...`, which divides each batch.
+again; another recipe, other data or other initial weights are refused.
+
+Several processes divide each batch among them: `accelerate launch -m train finetune RECIPE ...` for
+several GPUs. On a CPU it is `accelerate launch --multi_gpu --num_processes 2 -m train finetune
+RECIPE ... --device cpu`, since accelerate's own `--cpu` starts one process, whatever number is
+given. Layers that normalise by the batch see the part of their process.
 """
 
 from __future__ import annotations

@@ -100,9 +100,15 @@ def _fit_phase(run: Run, phase: Phase, optimizer_state: dict[str, Any] | None) -
                     saved = time.monotonic()
             run.at.epoch, run.at.step = run.at.epoch + 1, 0
             loss = float(np.mean(losses)) if losses else math.nan  # killed at the epoch's end
+            loss = _mean_over_processes(run, loss)
             run.judge(phase.name, loss, optimizer.param_groups[0]["lr"], start)
             run.save(optimizer)
             saved = time.monotonic()
+
+
+def _mean_over_processes(run: Run, loss: float) -> float:
+    """What one process would have found: each has seen an equal part of every batch."""
+    return float(run.accelerator.reduce(torch.tensor(loss, device=run.device), "mean"))
 
 
 def _make_optimizer(run: Run, phase: Phase) -> torch.optim.AdamW:
