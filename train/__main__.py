@@ -19,6 +19,10 @@ COMMANDS = {
         "note what known faces look like, to warn of others",
     ),
     "evaluate": ("evaluate", "measure a model"),
+    "shortcuts": (
+        "evaluation.shortcuts",
+        "measure what saves time, and allow what changes nothing",
+    ),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": (
         "reporting.cross_dataset",
