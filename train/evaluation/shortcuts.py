@@ -20,20 +20,20 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from fakeface.faces import judgeable, open_detector
+from fakeface.faces import is_judgeable, open_detector
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Shortcuts
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_tensor
-from fakeface.models.runtime import Precision, Runtime, compile_network, computes_bf16
+from fakeface.models.runtime import PRECISIONS, Precision, Runtime, compile_network, computes_bf16
 from fakeface.progress import progress
 from fakeface.stability import COPIES, variants
 from train.datasets.faces import Faces, find_faces
 from train.datasets.records import Record, SourceError, fingerprint
 from train.datasets.sources import add_data_arguments, read_data
-from train.evaluation.inference import in_threads
+from train.evaluation.inference import map_in_threads
 from train.evaluation.metrics import Array, auc_interval
 from train.evaluation.scored import Scored, find_flips
 from train.evaluation.scores import Scores, scores_path
@@ -70,12 +70,12 @@ def score_passes(
         names, made = ["clean"], [face_tensor(image, box, model.preprocessing)]
         copies = variants(image, [box], model.preprocessing.margin)
         for copy, (small, (moved,)) in zip(COPIES, copies):
-            if judgeable(moved.w, moved.h):
+            if is_judgeable(moved.w, moved.h):
                 names.append(copy.name)
                 made.append(face_tensor(small, moved, model.preprocessing))
         return record.sha256, names, torch.stack(made)
 
-    made = progress(in_threads(prepare, todo, 1), total=len(todo), desc=model.name)
+    made = progress(map_in_threads(prepare, todo, 1), total=len(todo), desc=model.name)
     while some := list(islice(made, _CHUNK)):
         where = [(sha256, name) for sha256, names, _ in some for name in names]
         batch = torch.cat([tensors for *_, tensors in some])
@@ -93,8 +93,25 @@ def score_passes(
         scores.add((sha256, view, logit) for (sha256, view), logit in found.items())
 
 
+def compile_each(model: Model) -> dict[Precision, Runtime]:
+    """A model's network in each precision in which OpenVINO runs it here."""
+    found: dict[Precision, Runtime] = {}
+    for precision in PRECISIONS if computes_bf16() else PRECISIONS[1:]:
+        runtime = compile_network(
+            model.network,
+            model.head,
+            model.preprocessing.size,
+            sha256=model.sha256,
+            precision=precision,
+        )
+        if runtime:
+            found[precision] = runtime
+    return found
+
+
 def _run(runtime: Runtime, batch: torch.Tensor) -> Array:
-    return np.concatenate([runtime(part)[0][:, 0] for part in torch.split(batch, _BATCH)])
+    found: Array = np.concatenate([runtime(x)[0][:, 0] for x in torch.split(batch, _BATCH)])
+    return found
 
 
 def measure_shortcuts(
@@ -187,14 +204,7 @@ def main(argv: list[str] | None = None) -> None:
     model = checkpoints.load(args.name, device="cpu", engine="torch")
     detector = open_detector(args.detector)
     records = read_data(args)
-    runtimes = {}
-    for precision in ("f32", "bf16") if computes_bf16() else ("f32",):
-        runtime = compile_network(
-            model.network, model.head, model.preprocessing.size,
-            sha256=model.sha256, precision=precision,
-        )  # fmt: skip
-        if runtime:
-            runtimes[precision] = runtime
+    runtimes = compile_each(model)
     if "f32" not in runtimes:
         raise SourceError("OpenVINO cannot run this model here, so there is nothing to measure.")
     scores = Scores(scores_path(model, f"{detector.name}-passes"))
