@@ -15,13 +15,15 @@ from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
-from fakeface.types import Verdict
+from fakeface.types import Box, Verdict
 from tests.conftest import as_picture
+from tests.drawings import STYLES
 
 pytestmark = pytest.mark.slow
 
 NAMES = [card.name for card in checkpoints.installed()]
-MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
+DATA = Path(__file__).parent / "data"
+MADE = sorted((DATA / "eigenfaces").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -92,13 +94,37 @@ def test_the_weights_stay_small():
     assert sum(sizes) < 140e6
 
 
+def familiarity(model, image, box) -> float:
+    """The out-of-distribution score of a face."""
+    assert model.reference is not None, f"run python -m train out-of-distribution {model.name}"
+    return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
+
+
 def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photographs):
-    assert model.reference is not None, "run train.reference for it"
-    image = photographs["Grace Hopper"]
-    found = analyse(as_picture(image), models=[model], detector=haar)
-    known = found.faces[0].quality.familiarity
+    for name, image in photographs.items():
+        (face,) = haar.detect(image)
+        assert familiarity(model, image, face.box) >= UNUSUAL, name
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
-    batch = model.tensor(noise, [found.faces[0].face.box])
-    # Either side of where the page begins to warn.
-    assert known > UNUSUAL
-    assert model.reference.score(model.forward(batch)[1])[0] < UNUSUAL
+    assert familiarity(model, noise, face.box) < UNUSUAL
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_drawings_are_unusual_to_a_model(model, haar, photographs, style):
+    for name in ("Grace Hopper", "Eileen Collins"):
+        (face,) = haar.detect(photographs[name])
+        assert familiarity(model, STYLES[style](photographs[name]), face.box) < UNUSUAL, name
+
+
+@pytest.mark.parametrize(
+    ("file", "box"),
+    [("woman_doctor.png", Box(51, 14, 63, 86)), ("boy.png", Box(26, 37, 68, 86))],
+)
+def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
+    image = images.decode((DATA / "drawings" / file).read_bytes())
+    assert familiarity(model, image, box) < UNUSUAL
+
+
+def test_the_answer_warns_of_a_drawing(model, haar, photographs):
+    drawing = STYLES["cartoon"](photographs["Grace Hopper"])
+    (face,) = analyse(as_picture(drawing), models=[model], detector=haar).faces
+    assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]
