@@ -25,12 +25,13 @@ from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
 from fakeface.progress import progress
 from train.datasets.donors import Donors
-from train.datasets.epochs import blend_chance, draw, limit
+from train.datasets.epochs import blend_chance, draw, limit, pair
 from train.datasets.faces import Face, Faces, FaceSet, loader
 from train.datasets.records import Record
 from train.datasets.splits import choice
 from train.training.distil import Teacher, shrink
 from train.training.head import fit_head
+from train.training.hypersphere import hypersphere_loss
 from train.training.journal import Journal
 from train.training.patch_loss import PatchLogits, patch_loss
 from train.training.precision import Precision, autocast
@@ -42,6 +43,10 @@ from train.training.validation import Validation
 log = logging.getLogger("train")
 
 BEST = "best.safetensors"
+
+
+class TimeUp(Exception):
+    """A run has used the time that it was given."""
 
 
 class Run:
@@ -60,6 +65,8 @@ class Run:
         accelerator: the device, and the other processes if any.
         save_every: seconds between two saves.
         precision: see `train.training.precision`.
+        processes: that make the batches of an epoch, in place of the threads; 0 for none.
+        until: when to stop, by `time.monotonic`.
 
     Attributes:
         model: to be given initial weights before `fit`.
@@ -79,7 +86,10 @@ class Run:
         save_every: float,
         *,
         precision: Precision = "auto",
+        processes: int = 0,
+        until: float = math.inf,
     ) -> None:
+        self.processes, self.until = processes, until
         self.recipe, self.faces, self.folder, self.workers = recipe, faces, folder, workers
         self.accelerator, self.device = accelerator, accelerator.device
         self.save_every, self.wanted_precision = save_every, precision
@@ -168,18 +178,25 @@ class Run:
 
     # -- the phases --------------------------------------------------------------------------------
 
-    def fit(self) -> None:
-        """Run what is left of every phase, then write best.safetensors.
+    def fit(self) -> bool:
+        """Run what is left of every phase, as far as the time allows, then write best.safetensors.
+
+        Returns:
+            Whether nothing is left.
 
         Raises:
             RunMismatch: the folder holds another run.
         """
+        done = True
         try:
             self._fit_phases()
+        except TimeUp:
+            done = False
         finally:
             self.journal.close()
         if self.accelerator.is_main_process:
             self.write_best()
+        return done
 
     def _fit_phases(self) -> None:
         optimizer_state = self.resume()
@@ -239,9 +256,12 @@ class Run:
                     bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
                     bar.update()
                     self.at.step = done + 1 - first
-                    if time.monotonic() - saved > self.save_every:
+                    over = time.monotonic() > self.until
+                    if over or time.monotonic() - saved > self.save_every:
                         self.save(optimizer)
                         saved = time.monotonic()
+                    if over:
+                        raise TimeUp
                 self.at.epoch, self.at.step = self.at.epoch + 1, 0
                 loss = float(np.mean(losses)) if losses else math.nan  # killed at the epoch's end
                 self.judge(phase.name, loss, optimizer.param_groups[0]["lr"], start)
@@ -250,7 +270,7 @@ class Run:
 
     def _optimizer(self, phase: Phase) -> torch.optim.AdamW:
         """Of the parameters that a phase opens, at their peak rates; the head's group is first."""
-        open_stages(self.model, self.backbone, phase.stages)
+        open_stages(self.model, self.backbone, phase.stages, phase.tune)
         groups = parameter_groups(
             self.model, self.backbone, phase.lr, self.recipe.depth_decay, self.recipe.weight_decay
         )
@@ -264,7 +284,7 @@ class Run:
         chosen = self.draw(count * recipe.batch, self.at.phase, epoch)
         first = self.at.step * recipe.accumulate
         world = self.accelerator.num_processes, self.accelerator.process_index
-        return loader(chosen, recipe.batch, self.workers, first, world)
+        return loader(chosen, recipe.batch, self.workers, first, world, self.processes)
 
     def step(
         self,
@@ -307,11 +327,13 @@ class Run:
         if recipe.mixup:
             x, y, mask = mix((x, y, mask), recipe.mixup, rng)
         with self.precision():
-            logits, places = network(shrink(x, recipe.size))
+            logits, places, features = network(shrink(x, recipe.size))
             loss = binary_cross_entropy_with_logits(logits, y)
             if recipe.patch_loss:
                 of_places = patch_loss(places, mask)
                 loss = (loss + recipe.patch_loss * of_places) / (1 + recipe.patch_loss)
+            if recipe.hypersphere_loss:
+                loss = loss + recipe.hypersphere_loss * hypersphere_loss(features, y)
             if self.teacher:
                 hints = self.teacher(x, logits)
                 loss = (1 - recipe.teaching) * loss + recipe.teaching * hints
@@ -346,6 +368,8 @@ class Run:
         records = draw(
             self.train, count, recipe.swap_share, seed, recipe.blend_share, recipe.by_family
         )
+        if recipe.paired:
+            records = pair(records, self.train, seed)
         chance = blend_chance(recipe.blend_share)
         return FaceSet(
             records, self.faces, how, recipe.augmentation, seed, chance,
