@@ -1,4 +1,4 @@
-"""Records -> tensors, by the very functions that serve users."""
+"""Records -> tensors, by the same functions that serve users."""
 
 from __future__ import annotations
 

@@ -3,8 +3,12 @@
 Phase 1 fits the head to frozen features, as a logistic regression, unless the initial weights have
 one already; each further phase of the recipe opens stages from the end. A run that was killed goes
 on where it stood, and ends with the weights it would have had, when the same command is given
-again; another recipe, other data or other initial weights are refused. Several GPUs: `accelerate
-launch -m train finetune RECIPE ...`, which divides each batch.
+again; another recipe, other data or other initial weights are refused.
+
+Several processes divide each batch among them: `accelerate launch -m train finetune RECIPE ...` for
+several GPUs. On a CPU it is `accelerate launch --multi_gpu --num_processes 2 -m train finetune
+RECIPE ... --device cpu`, since accelerate's own `--cpu` starts one process, whatever number is
+given. Layers that normalise by the batch see the part of their process.
 """
 
 from __future__ import annotations
@@ -32,10 +36,11 @@ from train.datasets.records import Record, SourceError, check_groups, fingerprin
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Teacher
 from train.training.initialise import initialise
-from train.training.loop import BEST, Run
+from train.training.loop import fit
 from train.training.memory import keep_freed
 from train.training.precision import PRECISIONS
 from train.training.recipes import Recipe, load_recipe
+from train.training.run import BEST, Run
 
 log = logging.getLogger("train")
 
@@ -173,11 +178,11 @@ def train(args: argparse.Namespace) -> None:
         len(run.validation.records), fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
-    finished = run.finished()  # or it is another run, whose description must stay
+    finished = run.is_finished()  # or it is another run, whose description must stay
     if accelerator.is_main_process and not finished:
         about = describe(args, recipe, run.train, accelerator)
         (folder / "run.json").write_text(json.dumps(about, indent=2))
-    if not run.fit():
+    if not fit(run):
         log.info("stopped after %g minutes; the same command goes on", args.minutes)
 
 

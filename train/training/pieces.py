@@ -15,7 +15,7 @@ import safetensors.torch
 
 from fakeface.files import write_atomically
 from train.datasets.records import digest
-from train.training.loop import BEST
+from train.training.run import BEST
 
 SIZE = 16 << 20  # bytes
 

@@ -167,7 +167,7 @@ def complete(written: Mapping[str, Any]) -> dict[str, Any]:
     return {**now, "phases": type(now["phases"])(phases)}
 
 
-def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """A recipe with single fields set, for experiments that differ in one thing.
 
     Args:

@@ -39,7 +39,7 @@ RUNS = {
     "pool_efficientnet_lite2_192": dataclasses.replace(
         _SMALL,
         size=192,
-        phases=(Phase("all layers", stages=5, epochs=7, lr=4e-4),),
+        phases=(Phase("all layers", stages=5, epochs=3, lr=2.5e-4),),
         augmentation=Augmentation(webp=0.2, avif=0.06),
         swap_blends=0.5,
         seed=3,
