@@ -27,7 +27,6 @@ import torch
 from fakeface import explain, scan
 from fakeface.analysis import analyse_file
 from fakeface.faces import Detector, Haar
-from fakeface.images import workers
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.page import service
@@ -38,6 +37,7 @@ from fakeface.scan import pipeline
 from fakeface.scan.rows import path_cell
 from fakeface.scan.table import Table
 from fakeface.types import RGB, Face, Status
+from fakeface.workers import pool as workers
 from tests import hostile
 from tests.conftest import card, random_network
 
