@@ -36,7 +36,7 @@ def build() -> gr.Blocks:
     # Gradio deletes uploads that no request asked for, and looks for them every ten minutes.
     forget = (600, uploads.KEEP)
     page: gr.Blocks
-    with gr.Blocks(title="fakeface", analytics_enabled=False, delete_cache=forget) as page:
+    with uploads.Page(title="fakeface", analytics_enabled=False, delete_cache=forget) as page:
         make_part("header")
         with gr.Tabs(elem_id="tabs"):
             check.lay_out(installed, examples)
