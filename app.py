@@ -57,6 +57,8 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
         options: of `gr.Blocks.launch`.
     """
     page = build()
+    # Gradio would sum up all earlier requests after each one, for a page that is not opened here.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     page.queue(max_size=queue)
     if threading.current_thread() is threading.main_thread():
         stopping.stop_on_sigterm(page)
