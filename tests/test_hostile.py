@@ -42,8 +42,6 @@ from fakeface.workers import pool as workers
 from tests import hostile
 from tests.conftest import card, random_network
 
-pytestmark = pytest.mark.slow
-
 MOST_SECONDS = 10.0
 UNREADABLE = Status.UNREADABLE.value
 BLOCK = 100  # files that are scanned together, and sent as one batch

@@ -67,7 +67,7 @@ def _read(said: dict[str, Any], memory: FileIO, size: int) -> Decoded | types.Im
     """What an answer means.
 
     Raises:
-        EOFError, ValueError, KeyError, TypeError: it is none that an intact process gives.
+        ValueError, KeyError, TypeError: it is none that an intact process gives.
     """
     if "error" in said:
         return _ERRORS[said["error"]](said["sentence"])
@@ -78,7 +78,7 @@ def _read(said: dict[str, Any], memory: FileIO, size: int) -> Decoded | types.Im
     while at < size:
         count = memory.readinto(pixels.data[at:])
         if not count:
-            raise EOFError
+            raise ValueError("too few pixels")
         at += count
     return Decoded(
         pixels.reshape(said["shape"]),

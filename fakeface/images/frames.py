@@ -87,7 +87,7 @@ def decode_pixels(data: bytes, header: Encoded) -> Decoded:
     rgb, remark = pixels.to_rgb(image, header.profile)
     del image  # which may be large, before the picture is turned
     notes = (*header.notes, remark) if remark else tuple(header.notes)
-    upright = pixels.upright(rgb, header.orientation)
+    upright = pixels.turn_upright(rgb, header.orientation)
     return Decoded(upright, header.frames, notes, header.quantisation)
 
 

@@ -113,7 +113,7 @@ def receive(sent: Sent) -> Iterator[Upload]:
         upload = _keep(found.data, name or found.name)
     elif where.startswith("data:"):
         upload = _keep(_unpack(where), name or _UNNAMED)
-    with using(upload):
+    with hold(upload):
         yield upload
 
 
@@ -177,7 +177,7 @@ def read_upload(upload: Upload) -> tuple[bytes, str]:
 
 
 @contextmanager
-def using(*uploads: Upload) -> Iterator[None]:
+def hold(*uploads: Upload) -> Iterator[None]:
     """Keep uploads while the block runs; whoever uses one last deletes it.
 
     An upload that is gone already is no error here.

@@ -152,8 +152,8 @@ class _Worker:
     def _why(self, error: Exception) -> Fault:
         """What happened over the file."""
         code = None
-        if not isinstance(error, TimeoutError):
-            with suppress(subprocess.TimeoutExpired):
+        if isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError):
+            with suppress(subprocess.TimeoutExpired):  # it is ending, or has ended
                 code = self._process.wait(2)
         slow = isinstance(error, TimeoutError) or code == -signal.SIGXCPU
         return TooSlow() if slow else Crashed()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import resource
 import signal
@@ -102,7 +103,7 @@ def _answer(link: socket.socket, job: str, options: dict[str, Any], data: bytes,
 def _bound(own: int, seconds: int, memory: int) -> None:
     """Bounds what the rest of the work may take."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(used.ru_utime + used.ru_stime)
+    spent = math.ceil(used.ru_utime + used.ru_stime)  # limits are whole seconds: rather one more
     for kind, limit in (
         (resource.RLIMIT_CPU, spent + seconds),
         (resource.RLIMIT_AS, own + memory),

@@ -26,7 +26,7 @@ from starlette.testclient import TestClient
 
 import app
 from fakeface.images import fetch
-from fakeface.page.uploads import ROUTE, find_upload, read_upload, receive, using
+from fakeface.page.uploads import ROUTE, find_upload, hold, read_upload, receive
 from fakeface.types import FakefaceError, ImageError
 from tests.page.helpers import Send, files_in, in_a_loop
 
@@ -55,7 +55,7 @@ def test_equal_uploads_are_files_of_their_own(server: TestClient, uploads: Path)
     assert len({one["path"] for one in ours}) == CLIENTS
     assert server.waiting == {one["path"] for one in ours}  # which Gradio deletes when they are old
     for number, one in enumerate(ours, 1):
-        with using(one):
+        with hold(one):
             assert read_upload(one) == (b"the same", "photo.jpg")
         assert len(files_in(uploads)) == CLIENTS - number
     assert list(uploads.iterdir()) == []
@@ -77,7 +77,7 @@ def test_the_last_user_deletes_an_upload(send: Send, uploads: Path) -> None:
     seen: list[bytes] = []
 
     def use() -> None:
-        with using(shared):
+        with hold(shared):
             begun.wait(30)
             with last:  # one after another leaves, and the file stays for those behind
                 seen.append(read_upload(shared)[0])
@@ -93,15 +93,15 @@ def test_the_last_user_deletes_an_upload(send: Send, uploads: Path) -> None:
 
 def test_a_request_keeps_its_upload_while_others_give_it_up(send: Send, uploads: Path) -> None:
     kept, other = send(b"data"), send(b"other")
-    with using(kept):
-        with using(other, kept, {"path": "gone"}, {}):
+    with hold(kept):
+        with hold(other, kept, {"path": "gone"}, {}):
             pass
         assert files_in(uploads) == [Path(kept["path"])]
     assert files_in(uploads) == []
 
 
 def test_a_fault_deletes_the_upload_too(send: Send, uploads: Path) -> None:
-    with pytest.raises(ZeroDivisionError), using(send(b"data")):
+    with pytest.raises(ZeroDivisionError), hold(send(b"data")):
         _ = 1 / 0
     assert files_in(uploads) == []
 
@@ -123,7 +123,7 @@ def test_a_forged_upload_is_refused(kind: str, uploads: Path, tmp_path: Path) ->
         "long": {"path": str(uploads / ("a" * 5000))},
         "null": {"path": f"{uploads}/a\0b"},
     }[kind]
-    with using(forged), pytest.raises(ImageError, match="no longer on the server"):
+    with hold(forged), pytest.raises(ImageError, match="no longer on the server"):
         read_upload(forged)
     assert secret.read_bytes() == b"secret"
 
