@@ -1,6 +1,6 @@
 r"""Names of files: one spelling for tables, JSON, reports and terminals, and names in ZIP archives.
 
-A name is a row of bytes, and on Linux any bytes will do; tables and JSON are UTF-8. So a byte that
+On Linux a name may hold any bytes, while tables and JSON are UTF-8. So a byte that
 is not part of UTF-8 is written as `\xE9`: a backslash, an x and its two hex digits. Where a name
 itself holds such four characters, its backslash is written as `\x5C`. All other names are written
 as they are, without normalisation: two files may differ in just that, and the spelling must still
@@ -56,10 +56,10 @@ def zip_names(entries: Sequence[ZipInfo]) -> list[str]:
     such names together are taken for UTF-8 (macOS), else Shift-JIS (Japanese Windows) if that
     gives words, else CP437, which is what the format asks for.
     """
-    silent = b"\n".join(_raw(e) for e in entries if _declared(e) is None)
+    silent = b"\n".join(_raw(e) for e in entries if _declared_name(e) is None)
     encoding = _guess(silent)
     return [
-        unicodedata.normalize("NFC", _declared(e) or _raw(e).decode(encoding, "replace"))
+        unicodedata.normalize("NFC", _declared_name(e) or _raw(e).decode(encoding, "replace"))
         for e in entries
     ]
 
@@ -70,7 +70,7 @@ def _raw(entry: ZipInfo) -> bytes:
     return entry.orig_filename.partition("\0")[0].encode("utf-8" if flagged else "cp437")
 
 
-def _declared(entry: ZipInfo) -> str | None:
+def _declared_name(entry: ZipInfo) -> str | None:
     """The name where the entry says that it is UTF-8."""
     if entry.flag_bits & _UTF8_FLAG:
         return entry.orig_filename.partition("\0")[0]

@@ -96,7 +96,7 @@ def _png(data: memoryview) -> Iterator[Part]:
             yield from read_exif(body)
         else:
             try:
-                name, text, encoding = _unpacked(kind, bytes(body[: MAX_TEXT + 200]))
+                name, text, encoding = _unpack_text(kind, bytes(body[: MAX_TEXT + 200]))
             except (ValueError, IndexError, zlib.error):
                 yield Trouble("png", DAMAGED)
                 continue
@@ -107,7 +107,7 @@ def _png(data: memoryview) -> Iterator[Part]:
             yield from _png_text(name, text, encoding)
 
 
-def _unpacked(kind: bytes, body: bytes) -> tuple[str, bytes, str]:
+def _unpack_text(kind: bytes, body: bytes) -> tuple[str, bytes, str]:
     """The keyword, the text and its encoding, of a chunk of text.
 
     Raises:
@@ -159,7 +159,7 @@ def _raw_profile(kind: str, text: bytes) -> Iterator[Part]:
 
 
 def _inflate(packed: bytes) -> bytes:
-    """At most one byte more than MAX_TEXT, so that a bomb goes off in a small room.
+    """The first bytes of a packed text: at most one more than MAX_TEXT, however many it has.
 
     Raises:
         zlib.error: damaged or cut short.

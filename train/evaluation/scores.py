@@ -24,7 +24,7 @@ from fakeface.progress import progress
 from fakeface.types import RGB, Box
 from train.datasets.faces import Faces
 from train.datasets.records import Record
-from train.evaluation.inference import BATCH, in_threads, quick_logits
+from train.evaluation.inference import BATCH, map_in_threads, quick_logits
 from train.evaluation.metrics import Array
 
 CLEAN = "clean"
@@ -81,7 +81,7 @@ def _lines(scores: Mapping[tuple[str, str], float | None]) -> str:
 
 
 def scores_path(model: Model, detector: str) -> Path:
-    """Where the scores of these very weights, fed in this very way, are kept."""
+    """Where the scores of these weights, with this preprocessing and detector, are kept."""
     identity = hashlib.sha256(f"{model.sha256} {model.preprocessing}".encode()).hexdigest()[:12]
     return Path("runs") / "scores" / f"{model.name}-{identity}-{detector}.csv"
 
@@ -145,7 +145,9 @@ def score(
         waiting.clear()
 
     try:
-        for made in progress(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
+        for made in progress(
+            map_in_threads(prepare, todo, workers), total=len(todo), desc=model.name
+        ):
             waiting += made
             if len(waiting) >= BATCH:
                 flush()

@@ -3,8 +3,12 @@
 Phase 1 fits the head to frozen features, as a logistic regression, unless the initial weights have
 one already; each further phase of the recipe opens stages from the end. A run that was killed goes
 on where it stood, and ends with the weights it would have had, when the same command is given
-again; another recipe, other data or other initial weights are refused. Several GPUs: `accelerate
-launch -m train finetune RECIPE ...`, which divides each batch.
+again; another recipe, other data or other initial weights are refused.
+
+Several processes divide each batch among them: `accelerate launch -m train finetune RECIPE ...` for
+several GPUs. On a CPU it is `accelerate launch --multi_gpu --num_processes 2 -m train finetune
+RECIPE ... --device cpu`, since accelerate's own `--cpu` starts one process, whatever number is
+given. Layers that normalise by the batch see the part of their process.
 """
 
 from __future__ import annotations
@@ -20,18 +24,21 @@ import safetensors.torch
 import torch
 from accelerate import Accelerator
 
-from fakeface.faces import open_detector
+from fakeface.faces import Detector, open_detector
+from fakeface.faces.yunet import YuNet
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
+from train.datasets.donors import Donors, find_landmarks
 from train.datasets.faces import find_faces
-from train.datasets.records import Record, check_groups, fingerprint, only
+from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Teacher
 from train.training.initialise import initialise
-from train.training.loop import BEST, Run
+from train.training.loop import fit
 from train.training.memory import keep_freed
 from train.training.precision import PRECISIONS
 from train.training.recipes import Recipe, load_recipe
+from train.training.run import BEST, Run
 
 log = logging.getLogger("train")
 
@@ -43,6 +50,22 @@ def teach(run: Run, folder: Path) -> Teacher:
     network = build(backbone.name).to(run.device)
     network.load_state_dict(safetensors.torch.load_file(folder / BEST))
     return Teacher(network, backbone, run.model, run.backbone, recipe["size"])
+
+
+def find_donors(run: Run, detector: Detector) -> Donors:
+    """The photographs that a run learns from, as donors of faces.
+
+    Raises:
+        SourceError: the detector gives no landmarks.
+    """
+    if not isinstance(detector, YuNet):
+        raise SourceError(
+            "This recipe lays one person's face over another's, by YuNet's landmarks; use "
+            "--detector yunet."
+        )
+    photographs = [record for record in run.train if record.label == 0]
+    cache = Path("runs") / "landmarks-yunet.json"
+    return Donors(photographs, find_landmarks(photographs, run.faces, detector, cache))
 
 
 def describe(
@@ -121,6 +144,8 @@ def train(args: argparse.Namespace) -> None:
         precision=args.precision,
     )  # fmt: skip
     initialise(run.model, recipe.backbone, args.init)
+    if recipe.swap_blends:
+        run.donors = find_donors(run, detector)
     if args.teacher:
         run.teacher = teach(run, args.teacher)
     log.info(
@@ -129,11 +154,11 @@ def train(args: argparse.Namespace) -> None:
         len(run.validation.records), fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
-    finished = run.finished()  # or it is another run, whose description must stay
+    finished = run.is_finished()  # or it is another run, whose description must stay
     if accelerator.is_main_process and not finished:
         about = describe(args, recipe, run.train, accelerator)
         (folder / "run.json").write_text(json.dumps(about, indent=2))
-    run.fit()
+    fit(run)
 
 
 if __name__ == "__main__":
