@@ -15,7 +15,7 @@ from fakeface.types import RGB, Box, FloatArray, Picture, Quality
 SMALL = 80  # pixels: of smaller faces it was unsure about 28 %; 1 training face in 20 is smaller
 BLURRED = 18.0  # it was unsure about 40 % (6 of 15); 1 training face in 45 is less sharp
 COMPRESSED = 50  # saved again at quality 40, 19 % were unsure; training itself goes down to 35
-UNUSUAL = 0.01  # the share of validation faces that are farther away
+UNUSUAL = 0.01  # the share of validation photographs that are farther away
 
 _SHARPNESS_SIDE = 128  # pixels that the shorter side of a face is brought to
 
@@ -77,8 +77,10 @@ def _describe(
         )
     if familiarity is not None and familiarity < UNUSUAL:
         warnings.append(
-            "This face is unlike those that the model learnt from (more so than 99 of 100 faces "
-            "that it was checked with), so its score may mean little."
+            "This face is unlike those that the model learnt from (more so than 99 of 100 "
+            "photographs that it was checked with): it may be a painting, a drawing or a render, "
+            "or a photograph under a strong filter. The model was trained on photographs, so its "
+            "score may mean little."
         )
     if doubted:
         warnings.append(

@@ -266,8 +266,8 @@ class Quality:
         jpeg_quality: of the file, 1 to 100, estimated from its quantisation tables; None where it
             is no JPEG.
         familiarity: the out-of-distribution score of the first model: the share, in [0, 1], of its
-            own validation faces that lie farther from its training data than this one, so that 0
-            is the most unusual; None where it ships no reference.
+            own validation photographs whose style lies farther from its training data than that of
+            this face, so that 0 is the most unusual; None where it ships no reference.
         warnings: whole sentences, one for each of these that makes a score doubtful.
     """
 
