@@ -87,7 +87,7 @@ class FalseAlarms:
         return self._with_one_more(self._shares(p_fake))
 
     def score(self, rate: float) -> float:
-        """The score that a share of photographs reaches or exceeds: `rate` turned round."""
+        """The score that a share of photographs reaches or exceeds: the inverse of `rate`."""
         # np.interp wants rising numbers, and of equal shares the lowest score counts.
         shares, first = np.unique(np.asarray(self.shares), return_index=True)
         rates = self._with_one_more(shares)

@@ -95,9 +95,9 @@ def estimate_jpeg_quality(data: bytes) -> int | None:
     """The quality at which a file was last saved as JPEG; None where it is no JPEG.
 
     Libraries after the Independent JPEG Group's scale the table of the standard by the quality
-    (jpeg_set_quality in its jcparam.c). Of the tables of all hundred qualities, the one nearest to
-    the file's is told; cameras and Photoshop have tables of their own, for which it is a reading
-    on that scale.
+    (jpeg_set_quality in its jcparam.c). The result is the quality, of all hundred, whose table is
+    nearest to the file's. Cameras and Photoshop have tables of their own, for which it is only a
+    comparison with that scale.
 
     Returns:
         1 to 100. Earlier, stronger compression of the same picture does not show in it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import openvino
 import pytest
 import torch
 
-from fakeface.models import checkpoints, runtime
+from fakeface.models import checkpoints, engine, runtime
 from fakeface.models.backbones import BACKBONES
+from fakeface.models.card import Shortcuts
 from fakeface.models.engine import Model
 from fakeface.models.runtime import compile_network
 from fakeface.types import EngineError
@@ -126,12 +128,12 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     assert compile_network(*network(), SIZE, sha256=SHA256) is not None
 
 
-def test_what_openvino_cannot_run_is_left_to_pytorch(caplog, monkeypatch):
+def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("no such instruction\nat line 5")
 
     monkeypatch.setattr(runtime, "_compile", fail)
-    assert compile_network(*network(), SIZE) is None
+    assert compile_network(*network(), SIZE, sha256=SHA256) is None
     assert "(no such instruction)" in caplog.text
 
 
@@ -189,3 +191,61 @@ def test_an_engine_that_does_not_exist(untrained, monkeypatch):
     monkeypatch.setenv("FAKEFACE_ENGINE", "abacus")
     with pytest.raises(EngineError, match="no engine 'abacus'; choose one of auto"):
         checkpoints.load("untrained")
+
+
+# -- bfloat16 -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """In which precisions networks were compiled; bfloat16 fails, with the sentence for it."""
+    precisions: list[str] = []
+    real = runtime._compile
+
+    def compile_(graph, precision):
+        precisions.append(precision)
+        if precision == "bf16":
+            raise RuntimeError("not here")
+        return real(graph, precision)
+
+    monkeypatch.setattr(runtime, "_compile", compile_)
+    return precisions
+
+
+def allow_bf16(root: Path) -> None:
+    folder = root / "untrained"
+    known = checkpoints.read_card(folder)
+    checkpoints.write_card(folder, replace(known, shortcuts=Shortcuts(bf16=True)))
+
+
+def test_bfloat16_only_where_the_card_allows_it_and_the_processor_has_it(
+    untrained, asked, monkeypatch
+):
+    monkeypatch.setattr(engine, "computes_bf16", lambda: True)
+    checkpoints.load("untrained")
+    assert asked == ["f32"]
+    allow_bf16(untrained)
+    monkeypatch.setattr(engine, "computes_bf16", lambda: False)
+    checkpoints.load("untrained")
+    assert asked == ["f32", "f32"]
+
+
+def test_where_bfloat16_fails_full_precision_is_used_and_the_log_says_so(
+    untrained, asked, monkeypatch, caplog
+):
+    monkeypatch.setattr(engine, "computes_bf16", lambda: True)
+    allow_bf16(untrained)
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.load("untrained").engine == "openvino"
+    assert asked == ["bf16", "f32"]
+    assert "(not here), so the network runs in full precision" in caplog.text
+
+
+@pytest.mark.skipif(not runtime.computes_bf16(), reason="this processor has no bfloat16")
+def test_in_bfloat16_logits_are_about_the_same():
+    whole, head = network()
+    run = compile_network(whole, head, SIZE, precision="bf16")
+    assert run is not None
+    batch = torch.randn(3, 3, SIZE, SIZE, generator=torch.manual_seed(0))
+    found, wanted = run(batch)[0], expected(whole, head, batch)[0]
+    assert 0 < np.abs(found - wanted).max() < 0.1

@@ -47,7 +47,7 @@ def pictures(portrait) -> dict[str, RGB]:
 
 @pytest.fixture(scope="module")
 def photographs(pictures, models, haar) -> dict[str, dict[str, Score]]:
-    """The only face of each portrait, judged by every model."""
+    """What every model says of the only face of each portrait."""
     return {name: judge(image, models, haar) for name, image in pictures.items()}
 
 
@@ -57,9 +57,11 @@ def made(models, haar) -> list[dict[str, Score]]:
     return [judge(images.decode(path.read_bytes()), models, haar) for path in MADE]
 
 
-def judge(image: RGB, models: list[Model], haar: Detector) -> dict[str, Score]:
-    """What each model says of the only face of a picture, as in a batch."""
-    (face,) = analyse(as_picture(image), models=models, detector=haar, stability="near").faces
+def judge(
+    image: RGB, models: list[Model], haar: Detector, *, stability: bool = False
+) -> dict[str, Score]:
+    """What each model says of the only face of a picture."""
+    (face,) = analyse(as_picture(image), models=models, detector=haar, stability=stability).faces
     return {score.model: score for score in face.scores}
 
 
@@ -83,6 +85,19 @@ def test_made_faces_are_called_made(model, made):
     said = [scores[model.name].verdict for scores in made]
     assert said.count(Verdict.FAKE) >= 0.8 * len(said)
     assert Verdict.REAL not in said
+
+
+def test_made_faces_are_called_made_after_the_stability_check(models, haar):
+    """Of the default model, which is the cheapest, and which most people ask."""
+    (default,) = (model for model in models if model.name == checkpoints.default())
+    said = [
+        judge(images.decode(path.read_bytes()), [default], haar, stability=True)[default.name]
+        for path in MADE
+    ]
+    assert all(len(score.variants) for score in said)
+    verdicts = [score.verdict for score in said]
+    assert verdicts.count(Verdict.FAKE) >= 0.8 * len(said)
+    assert Verdict.REAL not in verdicts
 
 
 def test_every_made_face_is_more_suspicious_than_every_photograph(model, made, photographs):

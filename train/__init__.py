@@ -25,6 +25,10 @@ COMMANDS = {
         "note what known faces look like, to warn of others",
     ),
     "evaluate": ("evaluate", "measure a model"),
+    "shortcuts": (
+        "evaluation.shortcuts",
+        "measure what saves time, and allow what changes nothing",
+    ),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": ("reporting.cross_dataset", "measure runs that are not exported"),
     "leave-one-group-out": (

@@ -21,12 +21,12 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Card
 from fakeface.models.out_of_distribution import Reference
 from fakeface.models.preprocess import Preprocessing, face_tensor
-from fakeface.models.runtime import Runtime, compile_network
+from fakeface.models.runtime import PRECISIONS, Runtime, compile_network, computes_bf16
 from fakeface.types import RGB, Box, EngineError, FloatArray, Score
 
 ENGINES: Final = ("auto", "torch", "openvino")
-# Faces at a time. On a CPU the maps of more leave its caches, and blocks of over 32 MB are mapped
-# anew each time.
+# Faces at a time. On a CPU the feature maps of more faces do not fit into its caches, and memory
+# for blocks of over 32 MB is requested from the system anew each time.
 _CPU_PART, _GPU_PART = 4, 32
 
 
@@ -65,7 +65,7 @@ class Model:
         self.runtime: Runtime | None = None
 
     def speed_up(self, engine: str | None = None) -> None:
-        """Let OpenVINO run the network, where it can.
+        """Let OpenVINO run the network, where it can; in bfloat16 where the card allows that.
 
         Args:
             engine: one of `ENGINES`; None for that of FAKEFACE_ENGINE.
@@ -79,9 +79,15 @@ class Model:
         if engine == "torch" or (engine == "auto" and self.device.type != "cpu"):
             self.runtime = None
             return
-        self.runtime = compile_network(
-            self.network, self.head, self.preprocessing.size, sha256=self.sha256
-        )
+        self.runtime = None
+        for precision in PRECISIONS if self.card.shortcuts.bf16 and computes_bf16() else ("f32",):
+            self.runtime = self.runtime or compile_network(
+                self.network,
+                self.head,
+                self.preprocessing.size,
+                sha256=self.sha256,
+                precision=precision,
+            )
         if engine == "openvino" and self.runtime is None:
             raise EngineError(
                 f"OpenVINO cannot run {self.name!r} on this machine; choose the engine auto."

@@ -26,8 +26,14 @@ Precision: TypeAlias = Literal["f32", "bf16"]
 # A batch, float32 (N, 3, S, S) -> logits (N, 1) and features (N, D), float32.
 Runtime: TypeAlias = Callable[[torch.Tensor], tuple[FloatArray, FloatArray]]
 
+PRECISIONS: Final[tuple[Precision, ...]] = ("bf16", "f32")  # the quicker first
+
 # What the logits of a normal input may differ by. In bfloat16 a number has three digits.
 _TOLERANCE: Final[dict[Precision, float]] = {"f32": 1e-3, "bf16": 0.1}
+_INSTEAD: Final[dict[Precision, str]] = {
+    "f32": "PyTorch runs the network",
+    "bf16": "the network runs in full precision",
+}
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +67,7 @@ def compile_network(
         head: its last layer, from features to the logit.
         size: side of the input square, in pixels.
         sha256: of its weights, by which the result is kept; empty for weights of no file.
-        precision: what OpenVINO computes in; "bf16" only where the processor has it.
+        precision: what OpenVINO computes in; "bf16" only where `computes_bf16`.
 
     Returns:
         A function that one thread may call at a time; None where OpenVINO is not installed, fails,
@@ -74,12 +80,20 @@ def compile_network(
         runtime = _compile(_load_graph(both, size, sha256), precision)
         differ = _compare(runtime, both, size)
     except Exception as error:  # OpenVINO raises RuntimeError of its own, and OSError for its files
-        log.warning("OpenVINO cannot run this network (%s), so PyTorch does.", _first_line(error))
+        log.warning(
+            "OpenVINO cannot run this network (%s), so %s.", _first_line(error), _INSTEAD[precision]
+        )
         return None
     if not differ <= _TOLERANCE[precision]:
-        log.warning("OpenVINO's logits are off by %.2g here, so PyTorch runs the network.", differ)
+        log.warning("OpenVINO's logits are off by %.2g here, so %s.", differ, _INSTEAD[precision])
         return None
     return runtime
+
+
+def computes_bf16() -> bool:
+    """Whether this processor has instructions for bfloat16; without them it is slow."""
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:

@@ -20,8 +20,8 @@ def draw(
 ) -> list[Record]:
     """An epoch: half photographs, half fakes, each source in proportion to the root of its size.
 
-    The root keeps a source of thousands from drowning one of dozens, and one of dozens from being
-    learnt by heart.
+    The root keeps a large source from outnumbering the small ones, and the few pictures of a small
+    source from being repeated too often.
 
     Args:
         count: how many, drawn with replacement.

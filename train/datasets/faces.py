@@ -1,4 +1,4 @@
-"""Records -> tensors, by the very functions that serve users."""
+"""Records -> tensors, by the same functions that serve users."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
-from train.augment.blend import self_blend
+from train.augment.blend import self_blend, swap_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
+from train.datasets.donors import Donors
 from train.datasets.records import Record
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
@@ -89,7 +90,7 @@ class FaceSet:
 
     With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
     be taken up again in its middle. A photograph then becomes a self-blended fake with the chance
-    `blend`.
+    `blend`, and of these with the chance `swap` one that has the face of one of the `donors`.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class FaceSet:
         augmentation: Augmentation | None = None,
         seed: tuple[int, ...] = (),
         blend: float = 0.0,
+        donors: Donors | None = None,
+        swap: float = 0.0,
     ) -> None:
         self.records, self.faces, self.how = records, faces, how
         self.augmentation, self.seed = augmentation, seed
-        self.blend = blend
+        self.blend, self.donors, self.swap = blend, donors, swap
 
     def __len__(self) -> int:
         return len(self.records)
@@ -117,7 +120,7 @@ class FaceSet:
         rng = np.random.default_rng((*self.seed, index))
         blended = None
         if label == 0 and self.blend and rng.random() < self.blend:
-            (image, blended), label = self_blend(image, box, rng), 1
+            (image, blended), label = self._blend(record, image, box, rng), 1
         box = jitter(box, self.augmentation, rng)
         if blended is not None:
             # The same draws move the mask as, just below, the picture.
@@ -126,6 +129,18 @@ class FaceSet:
         change = partial(augment, how=self.augmentation, rng=rng)
         x = face_tensor(image, box, self.how, change)
         return Face(x, torch.tensor(float(label)), mask)
+
+    def _blend(
+        self, record: Record, image: RGB, box: Box, rng: np.random.Generator
+    ) -> tuple[RGB, FloatArray]:
+        donor = None
+        if self.donors and rng.random() < self.swap:
+            donor = self.donors.pick(record, rng)
+        if self.donors is None or donor is None:
+            return self_blend(image, box, rng)
+        marks = self.donors.landmarks
+        source = images.decode(donor.read())
+        return swap_blend(image, box, marks[record.sha256], source, marks[donor.sha256], rng)
 
     def crop_mask(
         self, blended: FloatArray, box: Box, change: Callable[[RGB], RGB]

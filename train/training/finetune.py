@@ -24,11 +24,13 @@ import safetensors.torch
 import torch
 from accelerate import Accelerator
 
-from fakeface.faces import open_detector
+from fakeface.faces import Detector, open_detector
+from fakeface.faces.yunet import YuNet
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
+from train.datasets.donors import Donors, find_landmarks
 from train.datasets.faces import find_faces
-from train.datasets.records import Record, check_groups, fingerprint, only
+from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Teacher
 from train.training.initialise import initialise
@@ -48,6 +50,22 @@ def teach(run: Run, folder: Path) -> Teacher:
     network = build(backbone.name).to(run.device)
     network.load_state_dict(safetensors.torch.load_file(folder / BEST))
     return Teacher(network, backbone, run.model, run.backbone, recipe["size"])
+
+
+def find_donors(run: Run, detector: Detector) -> Donors:
+    """The photographs that a run learns from, as donors of faces.
+
+    Raises:
+        SourceError: the detector gives no landmarks.
+    """
+    if not isinstance(detector, YuNet):
+        raise SourceError(
+            "This recipe lays one person's face over another's, by YuNet's landmarks; use "
+            "--detector yunet."
+        )
+    photographs = [record for record in run.train if record.label == 0]
+    cache = Path("runs") / "landmarks-yunet.json"
+    return Donors(photographs, find_landmarks(photographs, run.faces, detector, cache))
 
 
 def describe(
@@ -126,6 +144,8 @@ def train(args: argparse.Namespace) -> None:
         precision=args.precision,
     )  # fmt: skip
     initialise(run.model, recipe.backbone, args.init)
+    if recipe.swap_blends:
+        run.donors = find_donors(run, detector)
     if args.teacher:
         run.teacher = teach(run, args.teacher)
     log.info(

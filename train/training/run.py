@@ -18,6 +18,7 @@ from torch import nn
 
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
+from train.datasets.donors import Donors
 from train.datasets.epochs import blend_chance, draw, limit
 from train.datasets.faces import Face, Faces, FaceSet, loader
 from train.datasets.records import Record
@@ -55,6 +56,7 @@ class Run:
         model: to be given initial weights before `loop.fit`.
         average: of the weights of its steps, which is what is judged and kept.
         teacher: to be set before `loop.fit`, if there is one.
+        donors: of faces for blends, likewise.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Run:
         self.average: Any = average_weights(self.model, recipe.ema)
         self.best: dict[str, torch.Tensor] = {}
         self.teacher: Teacher | None = None
+        self.donors: Donors | None = None
         self.journal = Journal(folder)
         self.at = Position()
         self.identity: dict[str, str] = {}
@@ -166,7 +169,10 @@ class Run:
             self.train, count, recipe.swap_share, seed, recipe.blend_share, recipe.by_family
         )
         chance = blend_chance(recipe.blend_share)
-        return FaceSet(records, self.faces, how, recipe.augmentation, seed, chance)
+        return FaceSet(
+            records, self.faces, how, recipe.augmentation, seed, chance,
+            donors=self.donors, swap=recipe.swap_blends,
+        )  # fmt: skip
 
     def batches(self, count: int, epoch: int) -> Iterator[Face]:
         """This process's part of what is left of an epoch of `count` batches."""

@@ -64,6 +64,7 @@ class Recipe:
         ema: decay a step of the averaged weights, which are what is kept.
         swap_share: share of face swaps among the fakes drawn.
         blend_share: share of self-blended photographs among the fakes; see `train.augment.blend`.
+        swap_blends: share of these that get another person's face; it takes YuNet's landmarks.
         by_family: draw all families of a class equally often, and not sources by their size.
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
@@ -90,6 +91,7 @@ class Recipe:
     ema: float = 0.995
     swap_share: float = 0.15
     blend_share: float = 0.0
+    swap_blends: float = 0.0
     by_family: bool = False
     mixup: float = 0.0
     patience: int = 5
