@@ -13,8 +13,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -157,10 +157,14 @@ def scan(
     with table:
         work = Work(table, models, summary)
         todo = work.todo(found)
-        with work.show_progress(progress):
-            if todo:
-                for answer in _answers(ray, todo, table.done, models, cluster):
-                    work.take_over(answer.sources, answer.rows, answer.summary)
+        if not todo:
+            return summary
+        with (
+            work.show_progress(progress),
+            closing(_answers(ray, todo, table.done, models, cluster)) as answers,
+        ):
+            for answer in answers:
+                work.take_over(answer.sources, answer.rows, answer.summary)
     return summary
 
 
@@ -178,7 +182,7 @@ def _import_ray() -> Any:
 
 def _answers(
     ray: Any, todo: Sequence[Item | Shard], done: Done, models: Sequence[Card], cluster: Cluster
-) -> Iterator[_Answer]:
+) -> Generator[_Answer]:
     """What the actors make of the sources, group by group, in any order."""
     with _connected(ray, cluster.address):
         device, cpus, actors = _room(ray, cluster)
