@@ -18,11 +18,17 @@ from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
+<<<<<<< HEAD
+from fakeface.types import Box, Verdict
+=======
 from fakeface.types import RGB, Score, Verdict
+>>>>>>> main
 from tests.conftest import as_picture
+from tests.drawings import STYLES
 
 NAMES = [card.name for card in checkpoints.installed()]
-MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
+DATA = Path(__file__).parent / "data"
+MADE = sorted((DATA / "eigenfaces").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,42 @@ def test_the_weights_stay_small():
     assert sum(sizes) < 140e6
 
 
+<<<<<<< HEAD
+def familiarity(model, image, box) -> float:
+    """The out-of-distribution score of a face."""
+    assert model.reference is not None, f"run python -m train out-of-distribution {model.name}"
+    return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
+
+
+def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photographs):
+    for name, image in photographs.items():
+        (face,) = haar.detect(image)
+        assert familiarity(model, image, face.box) >= UNUSUAL, name
+    noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
+    assert familiarity(model, noise, face.box) < UNUSUAL
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_drawings_are_unusual_to_a_model(model, haar, photographs, style):
+    for name in ("Grace Hopper", "Eileen Collins"):
+        (face,) = haar.detect(photographs[name])
+        assert familiarity(model, STYLES[style](photographs[name]), face.box) < UNUSUAL, name
+
+
+@pytest.mark.parametrize(
+    ("file", "box"),
+    [("woman_doctor.png", Box(51, 14, 63, 86)), ("boy.png", Box(26, 37, 68, 86))],
+)
+def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
+    image = images.decode((DATA / "drawings" / file).read_bytes())
+    assert familiarity(model, image, box) < UNUSUAL
+
+
+def test_the_answer_warns_of_a_drawing(model, haar, photographs):
+    drawing = STYLES["cartoon"](photographs["Grace Hopper"])
+    (face,) = analyse(as_picture(drawing), models=[model], detector=haar).faces
+    assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]
+=======
 def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
     assert model.reference is not None, "run `python -m train out-of-distribution` for it"
     image = pictures["Grace Hopper"]
@@ -132,3 +174,4 @@ def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictu
     known, unknown = model.reference.score(model.forward(batch)[1])
     # Either side of where the page begins to warn.
     assert known > UNUSUAL > unknown
+>>>>>>> main

@@ -38,6 +38,8 @@ COMMANDS = {
         "measure each family with a model that never saw it",
     ),
     "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
+    "warned": ("evaluation.warned", "measure whom the answer warns of"),
+    "crowds": ("evaluation.crowds", "measure how often groups of people are flagged"),
     "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
     "linear-probe": ("evaluation.linear_probe", "measure what frozen features can tell"),
     "results": ("reporting.results", "write the tables of the documents"),
