@@ -120,7 +120,8 @@ def measure_shortcuts(
 
     def both(view: str) -> Array:
         """The mean of a face and its mirror image, as the engine gives it."""
-        return np.mean([scores.of(records, f"{view}{side}")[1] for side in _SIDES], axis=0)
+        sides = [scores.of(records, f"{view}{side}")[1] for side in _SIDES]
+        return np.asarray(np.mean(sides, axis=0))
 
     whole = Scored(records, both("f32"), calibration)
     alone = scores.of(records, "f32")[1]
