@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from fakeface.models import checkpoints, engine, runtime
 from fakeface.models.backbones import BACKBONES
 from fakeface.models.card import Shortcuts
 from fakeface.models.engine import Model
+from fakeface.models.outputs import Outputs
 from fakeface.models.runtime import compile_network
 from fakeface.types import EngineError
 from tests.conftest import card, random_network
@@ -31,6 +33,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+<<<<<<< HEAD
+def network(name: str = "mobilenetv2_100") -> Outputs:
+=======
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache in which MobileNetV2 was kept."""
@@ -48,36 +53,85 @@ def full_cache(cache: Path, kept: Path) -> Path:
 
 
 def network(name: str = "mobilenetv2_100") -> tuple[torch.nn.Module, torch.nn.Module]:
+>>>>>>> main
     whole = random_network(name).half().float()  # as weights of a file are
-    return whole, whole.get_submodule(BACKBONES[name].head)
-
-
-def expected(whole: torch.nn.Module, head: torch.nn.Module, batch: torch.Tensor):
-    with torch.inference_mode():
-        features = whole.forward_head(whole.forward_features(batch), pre_logits=True)
-        return head(features).numpy(), features.numpy()
+    return Outputs(whole, BACKBONES[name].style_maps).eval()
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_every_backbone_gives_what_pytorch_gives(name):
+<<<<<<< HEAD
+    outputs = network(name)
+    size = BACKBONES[name].input_size
+    run = compile_network(outputs, size)
+=======
     whole, head = network(name)
     facts = BACKBONES[name]
     size = facts.input_size if facts.prefix_tokens else SIZE  # a transformer's is fixed
     run = compile_network(whole, head, size)
+>>>>>>> main
     assert run is not None
     for count in (1, 3):
         batch = torch.randn(count, 3, size, size, generator=torch.manual_seed(count))
-        for found, wanted in zip(run(batch), expected(whole, head, batch), strict=True):
+        with torch.inference_mode():
+            both = outputs(batch)
+        for found, wanted in zip(run(batch), both, strict=True):
             assert found.shape == wanted.shape and found.dtype == np.float32
             np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
+<<<<<<< HEAD
+def test_answers_do_not_change_when_the_next_comes():
+    run = compile_network(network(), SIZE)
+=======
 def test_answers_do_not_change_when_the_next_comes(full_cache):
     run = compile_network(*network(), SIZE, sha256=SHA256)
+>>>>>>> main
     first = run(torch.zeros(1, 3, SIZE, SIZE))[0]
     before = first.copy()
     run(torch.ones(1, 3, SIZE, SIZE))
     assert (first == before).all()
+
+
+<<<<<<< HEAD
+def test_a_network_is_converted_once(cache, monkeypatch):
+    outputs = network()
+    compile_network(outputs, SIZE, sha256="ab" * 32)
+    (kept,) = cache.glob("openvino/*")
+    assert sorted(file.name for file in kept.iterdir()) == ["network.bin", "network.xml"]
+    monkeypatch.setattr(runtime, "_convert", lambda *_: pytest.fail("converted again"))
+    assert compile_network(outputs, SIZE, sha256="ab" * 32) is not None
+
+
+def test_a_damaged_copy_is_made_anew(cache):
+    outputs = network()
+    compile_network(outputs, SIZE, sha256="ab" * 32)
+    (file,) = cache.glob("openvino/*/network.xml")
+    file.write_text("<net")
+    assert compile_network(outputs, SIZE, sha256="ab" * 32) is not None
+    assert file.stat().st_size > 1000
+
+
+def test_a_copy_of_other_weights_is_not_used(caplog):
+    compile_network(network(), SIZE, sha256="ab" * 32)
+=======
+def test_it_takes_as_many_threads_as_torch(monkeypatch):
+    given = []
+    real = openvino.Core.compile_model
+
+    def compile_model(core, graph, device, options):
+        given.append(options["INFERENCE_NUM_THREADS"])
+        return real(core, graph, device, options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert compile_network(*network(), SIZE) is not None
+    finally:
+        torch.set_num_threads(before)
+    assert given == [1, 2]
 
 
 def test_a_network_is_converted_once(full_cache, monkeypatch):
@@ -95,31 +149,44 @@ def test_a_damaged_copy_is_made_anew(full_cache):
 
 
 def test_a_copy_of_other_weights_is_not_used(full_cache, caplog):
+>>>>>>> main
     torch.manual_seed(1)
-    whole, head = network()
-    torch.nn.init.normal_(head.weight, std=5.0)
+    outputs = network()
+    torch.nn.init.normal_(outputs.network.classifier.weight, std=5.0)
     with caplog.at_level(logging.WARNING):
+<<<<<<< HEAD
+        assert compile_network(outputs, SIZE, sha256="ab" * 32) is None
+=======
         assert compile_network(whole, head, SIZE, sha256=SHA256) is None
+>>>>>>> main
     assert "PyTorch runs the network" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     cache.write_text("a file where the folder should be")
+<<<<<<< HEAD
+    assert compile_network(network(), SIZE, sha256="ab" * 32) is not None
+=======
     assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+>>>>>>> main
 
 
-def test_what_openvino_cannot_run_is_left_to_pytorch(caplog, monkeypatch):
+def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("no such instruction\nat line 5")
 
     monkeypatch.setattr(runtime, "_compile", fail)
-    assert compile_network(*network(), SIZE) is None
+<<<<<<< HEAD
+    assert compile_network(network(), SIZE) is None
+=======
+    assert compile_network(*network(), SIZE, sha256=SHA256) is None
+>>>>>>> main
     assert "(no such instruction)" in caplog.text
 
 
 def test_without_openvino(monkeypatch):
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda _: None)
-    assert compile_network(*network(), SIZE) is None
+    assert compile_network(network(), SIZE) is None
 
 
 # -- a model and its engine ----------------------------------------------------------------------
@@ -147,9 +214,9 @@ def test_a_model_gives_the_same_with_either_engine(model, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
-def test_of_nothing_the_width_of_the_features_is_told(model):
-    logits, features = model.forward(torch.zeros(0, 3, SIZE, SIZE))
-    assert logits.shape == (0,) and features.shape == (0, 1280)
+def test_of_nothing_the_width_of_the_style_is_told(model):
+    logits, style = model.forward(torch.zeros(0, 3, SIZE, SIZE))
+    assert logits.shape == (0,) and style.shape == (0, 112)
 
 
 def test_threads_do_not_mix_their_answers(model):
