@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-import torch
 
 from fakeface.analysis import analyse
 from fakeface.faces import Detector
@@ -18,11 +17,7 @@ from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
-<<<<<<< HEAD
-from fakeface.types import Box, Verdict
-=======
-from fakeface.types import RGB, Score, Verdict
->>>>>>> main
+from fakeface.types import RGB, Box, Score, Verdict
 from tests.conftest import as_picture
 from tests.drawings import STYLES
 
@@ -129,15 +124,14 @@ def test_the_weights_stay_small():
     assert sum(sizes) < 140e6
 
 
-<<<<<<< HEAD
 def familiarity(model, image, box) -> float:
     """The out-of-distribution score of a face."""
     assert model.reference is not None, f"run python -m train out-of-distribution {model.name}"
     return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
 
 
-def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photographs):
-    for name, image in photographs.items():
+def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
+    for name, image in pictures.items():
         (face,) = haar.detect(image)
         assert familiarity(model, image, face.box) >= UNUSUAL, name
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
@@ -145,10 +139,10 @@ def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, photo
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_drawings_are_unusual_to_a_model(model, haar, photographs, style):
+def test_drawings_are_unusual_to_a_model(model, haar, pictures, style):
     for name in ("Grace Hopper", "Eileen Collins"):
-        (face,) = haar.detect(photographs[name])
-        assert familiarity(model, STYLES[style](photographs[name]), face.box) < UNUSUAL, name
+        (face,) = haar.detect(pictures[name])
+        assert familiarity(model, STYLES[style](pictures[name]), face.box) < UNUSUAL, name
 
 
 @pytest.mark.parametrize(
@@ -160,18 +154,7 @@ def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
     assert familiarity(model, image, box) < UNUSUAL
 
 
-def test_the_answer_warns_of_a_drawing(model, haar, photographs):
-    drawing = STYLES["cartoon"](photographs["Grace Hopper"])
+def test_the_answer_warns_of_a_drawing(model, haar, pictures):
+    drawing = STYLES["cartoon"](pictures["Grace Hopper"])
     (face,) = analyse(as_picture(drawing), models=[model], detector=haar).faces
     assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]
-=======
-def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
-    assert model.reference is not None, "run `python -m train out-of-distribution` for it"
-    image = pictures["Grace Hopper"]
-    (face,) = haar.detect(image)
-    noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
-    batch = torch.cat([model.tensor(each, [face.box]) for each in (image, noise)])
-    known, unknown = model.reference.score(model.forward(batch)[1])
-    # Either side of where the page begins to warn.
-    assert known > UNUSUAL > unknown
->>>>>>> main

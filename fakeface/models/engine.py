@@ -82,19 +82,14 @@ class Model:
         if engine == "torch" or (engine == "auto" and self.device.type != "cpu"):
             self.runtime = None
             return
-<<<<<<< HEAD
-        self.runtime = compile_network(self.outputs, self.preprocessing.size, sha256=self.sha256)
-=======
         self.runtime = None
         for precision in PRECISIONS if self.card.shortcuts.bf16 and computes_bf16() else ("f32",):
             self.runtime = self.runtime or compile_network(
-                self.network,
-                self.head,
+                self.outputs,
                 self.preprocessing.size,
                 sha256=self.sha256,
                 precision=precision,
             )
->>>>>>> main
         if engine == "openvino" and self.runtime is None:
             raise EngineError(
                 f"OpenVINO cannot run {self.name!r} on this machine; choose the engine auto."

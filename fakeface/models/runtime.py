@@ -30,15 +30,12 @@ PRECISIONS: Final[tuple[Precision, ...]] = ("bf16", "f32")  # the quicker first
 
 # What the logits of a normal input may differ by. In bfloat16 a number has three digits.
 _TOLERANCE: Final[dict[Precision, float]] = {"f32": 1e-3, "bf16": 0.1}
-<<<<<<< HEAD
-# What the network gives; another name where it is changed, so that no older copy is used.
-_OUTPUTS: Final = "style"
-=======
 _INSTEAD: Final[dict[Precision, str]] = {
     "f32": "PyTorch runs the network",
     "bf16": "the network runs in full precision",
 }
->>>>>>> main
+# What the network gives; another name where it is changed, so that no older copy is used.
+_OUTPUTS: Final = "style"
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +75,13 @@ def compile_network(
     return runtime
 
 
-<<<<<<< HEAD
-def _load_graph(outputs: nn.Module, size: int, sha256: str) -> Any:
-=======
 def computes_bf16() -> bool:
     """Whether this processor has instructions for bfloat16; without them it is slow."""
     known = torch.cpu.get_capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
->>>>>>> main
+def _load_graph(outputs: nn.Module, size: int, sha256: str) -> Any:
     """The network as OpenVINO reads it: from the cache, or converted and put there."""
     import openvino
 
