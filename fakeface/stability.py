@@ -21,7 +21,7 @@ from fakeface.types import RGB, Box, Variant, Verdict
 # In calibrated log-odds: of the light model's scores of 1,658 test faces in three copies each, the
 # farthest moved by 5.95, and of the verdicts that turned the surest lay 5.12 from the other side.
 _FARTHEST = 6.0
-_BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
+BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,18 @@ def may_turn(calibration: Calibration, logit: float) -> bool:
     """
     score = calibration.calibrate(logit)
     verdict = calibration.verdict(calibration.probability(logit))
+    real_from, fake_up_to = turning_points(calibration)
     if verdict is Verdict.FAKE:
-        return score - _log_odds(calibration.real_below) <= _FARTHEST
-    if verdict is Verdict.REAL:
-        return _log_odds(calibration.fake_above) - score <= _FARTHEST
-    return False  # of unsure there is no other side
+        return score <= fake_up_to
+    return verdict is Verdict.REAL and score >= real_from  # of unsure there is no other side
+
+
+def turning_points(calibration: Calibration) -> tuple[float, float]:
+    """The calibrated logits from which on "real" may turn, and up to which "AI-generated" may."""
+    return (
+        _log_odds(calibration.fake_above) - _FARTHEST,
+        _log_odds(calibration.real_below) + _FARTHEST,
+    )
 
 
 def _log_odds(p: float) -> float:
@@ -146,6 +153,6 @@ def _window(boxes: Sequence[Box], width: int, height: int, margin: float) -> tup
     left, top = min(r.x for r in regions), min(r.y for r in regions)
     right, bottom = max(r.x + r.w for r in regions), max(r.y + r.h for r in regions)
     return (
-        slice(max(0, top // _BLOCK - 1) * _BLOCK, (-(-bottom // _BLOCK) + 1) * _BLOCK),
-        slice(max(0, left // _BLOCK - 1) * _BLOCK, (-(-right // _BLOCK) + 1) * _BLOCK),
+        slice(max(0, top // BLOCK - 1) * BLOCK, (-(-bottom // BLOCK) + 1) * BLOCK),
+        slice(max(0, left // BLOCK - 1) * BLOCK, (-(-right // BLOCK) + 1) * BLOCK),
     )
