@@ -22,8 +22,8 @@ ORDER = {
         "analysis", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [
-        "augment", "datasets", "training", "evaluation", "reporting", "export", "evaluate",
-        "__main__",
+        "augment", "datasets", "training", "evaluation", "reporting", "formats", "convert",
+        "export", "evaluate", "__main__",
     ],
 }  # fmt: skip
 PARTS = [f"{package}.{part}" for package, parts in ORDER.items() for part in parts]

@@ -10,7 +10,12 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt")
+FILES = (
+    "requirements.txt",
+    "requirements-train.txt",
+    "requirements-export.txt",
+    "requirements-dev.txt",
+)
 SOURCES = [
     ROOT / "app.py",
     *(path for part in ("fakeface", "train", "benchmarks") for path in (ROOT / part).rglob("*.py")),

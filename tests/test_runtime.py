@@ -66,7 +66,7 @@ def test_a_network_is_converted_once(cache, monkeypatch):
     compile_network(whole, head, SIZE, sha256="ab" * 32)
     (kept,) = cache.glob("openvino/*")
     assert sorted(file.name for file in kept.iterdir()) == ["network.bin", "network.xml"]
-    monkeypatch.setattr(runtime, "_convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(runtime, "convert_module", lambda *_: pytest.fail("converted again"))
     assert compile_network(whole, head, SIZE, sha256="ab" * 32) is not None
 
 
@@ -98,7 +98,7 @@ def test_what_openvino_cannot_run_is_left_to_pytorch(caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("no such instruction\nat line 5")
 
-    monkeypatch.setattr(runtime, "_compile", fail)
+    monkeypatch.setattr(runtime, "compile_graph", fail)
     assert compile_network(*network(), SIZE) is None
     assert "(no such instruction)" in caplog.text
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "soup": ("training.soup", "average the weights of runs (model soup)"),
     "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
+    "convert": ("convert", "write a shipped model for phones, browsers and other runtimes"),
     "out-of-distribution": (
         "evaluation.out_of_distribution",
         "note what known faces look like, to warn of others",

@@ -32,7 +32,7 @@ _TOLERANCE: Final[dict[Precision, float]] = {"f32": 1e-3, "bf16": 0.1}
 log = logging.getLogger(__name__)
 
 
-class _TwoOutputs(nn.Module):
+class TwoOutputs(nn.Module):
     """Logits and features at once, by the steps of `Model.forward`."""
 
     def __init__(self, network: nn.Module, head: nn.Module) -> None:
@@ -69,9 +69,9 @@ def compile_network(
     """
     if importlib.util.find_spec("openvino") is None:
         return None
-    both = _TwoOutputs(network, head).eval()
+    both = TwoOutputs(network, head).eval()
     try:
-        runtime = _compile(_load_graph(both, size, sha256), precision)
+        runtime = compile_graph(_load_graph(both, size, sha256), precision)
         differ = _compare(runtime, both, size)
     except Exception as error:  # OpenVINO raises RuntimeError of its own, and OSError for its files
         log.warning("OpenVINO cannot run this network (%s), so PyTorch does.", _first_line(error))
@@ -87,7 +87,7 @@ def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
     import openvino
 
     if not sha256:
-        return _convert(both, size)
+        return convert_module(both, size)
     folder = platformdirs.user_cache_path("fakeface") / "openvino"
     kept = folder / f"{sha256[:16]}-{size}-{openvino.__version__.partition('-')[0]}"
     if (kept / "network.xml").exists():
@@ -96,7 +96,7 @@ def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
         except RuntimeError as error:
             log.info("%s is damaged and made anew (%s).", kept, _first_line(error))
             shutil.rmtree(kept, ignore_errors=True)
-    graph = _convert(both, size)
+    graph = convert_module(both, size)
     try:
         _keep(graph, kept, half=_is_half(both))
     except OSError as error:
@@ -126,7 +126,7 @@ def _is_half(both: nn.Module) -> bool:
     return all(torch.equal(t.half().float(), t) for t in state if t.is_floating_point())
 
 
-def _convert(both: nn.Module, size: int) -> Any:
+def convert_module(both: nn.Module, size: int) -> Any:
     """A traced network as a graph of any number of pictures."""
     import openvino
     from openvino.frontend import FrontEndManager
@@ -143,7 +143,8 @@ def _convert(both: nn.Module, size: int) -> Any:
     return graph
 
 
-def _compile(graph: Any, precision: Precision) -> Runtime:
+def compile_graph(graph: Any, precision: Precision) -> Runtime:
+    """A graph with the outputs of `TwoOutputs`, ready to run on this CPU."""
     import openvino
 
     program = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
