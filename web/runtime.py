@@ -24,8 +24,9 @@ from fakeface.types import FakefaceError
 
 NAME: Final = "onnxruntime-web"
 VERSION: Final = "1.30.0"
-INTEGRITY: Final = (
-    "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+INTEGRITY: Final = (  # as the registry tells it
+    "sha512-"
+    "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 )
 ARCHIVE: Final = f"{NAME}-{VERSION}.tgz"
 ADDRESS: Final = f"https://registry.npmjs.org/{NAME}/-/{ARCHIVE}"
@@ -84,5 +85,5 @@ def _pack(npm: str) -> bytes:
 
 
 def _download() -> bytes:
-    with urllib.request.urlopen(ADDRESS, timeout=_TIMEOUT) as answer:  # noqa: S310  (it is https)
+    with urllib.request.urlopen(ADDRESS, timeout=_TIMEOUT) as answer:
         return bytes(answer.read())

@@ -114,7 +114,11 @@ def test_an_error_is_one_sentence_and_the_page_goes_on(data, sentence, open_page
 
 def test_faces_too_small_are_drawn_and_not_judged(open_page: Open):
     page = open_page()
-    choose(page, (Path(__file__).parents[1] / "data/cases/group_54_faces_too_small.jpg").read_bytes(), "g.jpg")
+    choose(
+        page,
+        (Path(__file__).parents[1] / "data/cases/group_54_faces_too_small.jpg").read_bytes(),
+        "g.jpg",
+    )
     expect(page.locator("#shown")).to_contain_text("Found too small to judge (under 40 pixels)")
     assert page.locator("i.box.small").count() > 10
 
@@ -135,9 +139,9 @@ def test_a_photo_can_be_dropped_and_pasted(open_page: Open):
               const blob = await (await fetch("examples/grace_hopper.jpg")).blob();
               const all = new DataTransfer();
               all.items.add(new File([blob], `${event}.jpg`, { type: blob.type }));
-              const how = { bubbles: true, cancelable: true, dataTransfer: all, clipboardData: all };
-              const made = event === "drop" ? new DragEvent(event, how) : new ClipboardEvent(event, how);
-              document.body.dispatchEvent(made);
+              const Kind = { drop: DragEvent, paste: ClipboardEvent }[event];
+              const how = { bubbles: true, dataTransfer: all, clipboardData: all };
+              document.body.dispatchEvent(new Kind(event, { cancelable: true, ...how }));
             }""",
             event,
         )
@@ -167,7 +171,9 @@ def test_no_other_address_can_be_asked(browser: Browser, site: Site):
     page.goto(site.url)
     refused = page.evaluate(
         """() => new Promise((resolve) => {
-          document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+          document.addEventListener("securitypolicyviolation", (event) => {
+            resolve(event.effectiveDirective);
+          });
           fetch("https://example.org/").catch(() => {});
         })"""
     )

@@ -73,7 +73,9 @@ def group() -> bytes:
     """Photographs and made faces side by side."""
     canvas = Image.new("RGB", (1500, 640), "white")
     for i, path in enumerate([HOPPER, *EIGENFACES[:4], COLLINS, *EIGENFACES[4:8]]):
-        canvas.paste(Image.open(path).convert("RGB").resize((300, 300)), (300 * (i % 5), 310 * (i // 5)))
+        canvas.paste(
+            Image.open(path).convert("RGB").resize((300, 300)), (300 * (i % 5), 310 * (i // 5))
+        )
     return saved(canvas, quality=92)
 
 
@@ -128,7 +130,10 @@ def test_the_same_faces_scores_and_verdicts(name: str, worker: Page, model: Mode
             assert copy["p"] == pytest.approx(variant.p_fake, abs=2 * CLOSE)
     if wanted.crowds:
         crowd = wanted.crowds[0]
-        assert (found["crowd"]["faces"], found["crowd"]["generated"]) == (crowd.faces, crowd.generated)
+        assert (found["crowd"]["faces"], found["crowd"]["generated"]) == (
+            crowd.faces,
+            crowd.generated,
+        )
         assert found["crowd"]["expected"] == pytest.approx(crowd.expected)
     else:
         assert found["crowd"] is None

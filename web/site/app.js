@@ -14,6 +14,7 @@ const thumb = $(".thumb");
 const worker = new Worker("./worker.js", { type: "module" });
 const facts = await (await fetch("./facts.json")).json();
 const { words, calibration } = facts;
+let loaded = true; // false once the engine has said that it cannot be
 let current = null; // { file, ticket, started } of the photo that is asked for or shown
 
 // Text for people, who should not be told 0 or 100 %.
@@ -63,7 +64,7 @@ function judge(file) {
 function fail(message) {
   const part = copy("failed");
   $(".name", part).textContent = current.file.name;
-  show("error", message || words.broken, part);
+  show("error", message || (loaded ? words.broken : words.not_loaded), part);
 }
 
 function present(analysis) {
@@ -198,16 +199,18 @@ function fillBar(bar, p) {
 // What the model saw, cut out of the photo.
 async function drawFace(canvas) {
   const [x, y, side] = canvas.dataset.region.split(",").map(Number);
-  await thumb.decode();
+  const image = $(".frame img", shown);
+  await image.decode();
   const pen = canvas.getContext("2d");
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(thumb, x, y, side, side, 0, 0, canvas.width, canvas.height);
+  pen.drawImage(image, x, y, side, side, 0, 0, canvas.width, canvas.height);
 }
 
 worker.addEventListener("message", ({ data }) => {
   if ("ready" in data) {
-    input.disabled = !data.ready;
-    if (!current) show("empty", data.ready ? "No photo yet" : words.not_loaded, copy("blank"));
+    loaded = data.ready;
+    input.disabled = !loaded;
+    if (!current) show("empty", loaded ? "No photo yet" : words.not_loaded, copy("blank"));
   } else if (data.ticket === current?.ticket) {
     if (data.analysis) present(data.analysis);
     else fail(data.message);
@@ -246,8 +249,10 @@ document.addEventListener("drop", (event) => {
 });
 $("#drop").addEventListener("submit", (event) => event.preventDefault());
 
-if ("serviceWorker" in navigator) {
+async function keep() {
   await navigator.serviceWorker.register("./sw.js");
   await navigator.serviceWorker.ready;
   $("#offline").textContent = "Everything is loaded now: the page works without a network, too.";
 }
+// Where the browser keeps no files, in a private window, say, the page works with a network.
+if ("serviceWorker" in navigator) keep().catch(console.info);

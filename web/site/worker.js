@@ -9,6 +9,9 @@ ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm",
 // Threads share memory, which browsers allow only to pages that no other page can reach.
 ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 
+// Weights of 8 bits become float32 when they are loaded, not each time that they are used.
+const OPTIONS = { executionProviders: ["wasm"], extra: { session: { disable_quant_qdq: "1" } } };
+
 const ready = load();
 ready.catch(() => {}); // whoever waits for it is told
 
@@ -28,7 +31,7 @@ async function load() {
 
 // A network as a function from one input, { data, dims }, to some of its outputs.
 async function open(file, outputs) {
-  const session = await ort.InferenceSession.create(`./${file}`, { executionProviders: ["wasm"] });
+  const session = await ort.InferenceSession.create(`./${file}`, OPTIONS);
   const [name] = session.inputNames;
   return async ({ data, dims }) => {
     const answer = await session.run({ [name]: new ort.Tensor("float32", data, dims) }, outputs);
