@@ -19,7 +19,7 @@ import torch
 from fakeface import quality
 from fakeface.crowd import FalseAlarms, judge_together
 from fakeface.evidence.provenance import find
-from fakeface.faces import Detector, judgeable
+from fakeface.faces import Detector, is_judgeable
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_region
@@ -57,14 +57,14 @@ class Options(TypedDict, total=False):
 
 
 def _accept_old_names(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Accept the arguments `data` and `image` of 0.8.0, with a warning, until 0.10.0."""
+    """Accept the arguments `data` and `image` of 0.8.0, with a warning, until 0.11.0."""
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> _T:
         old = [name for name in ("data", "image") if name in options]
         if old:
             warnings.warn(
-                f"analyse: {' and '.join(old)} will go in 0.10.0; give a Picture instead, as "
+                f"analyse: {' and '.join(old)} will go in 0.11.0; give a Picture instead, as "
                 "fakeface.read_picture makes it.",
                 DeprecationWarning,
                 stacklevel=2,
@@ -156,7 +156,7 @@ def _look(
     first: tuple[Face, ...] | None = None
     for frame in frames:
         seen, looked = detector.detect(frame.rgb), frame.looked
-        able = tuple(face for face in seen if judgeable(face.box.w, face.box.h))
+        able = tuple(face for face in seen if is_judgeable(face.box.w, face.box.h))
         if able:
             return frame, able, tuple(face for face in seen if face not in able), looked
         first = seen if first is None else first
@@ -228,7 +228,7 @@ def _judge(
     tables, familiarity = _run(picture.rgb, boxes, models, stability)
     scores, heatmaps, crowds = [], [], []
     for model, (logits, seconds) in zip(models, tables):
-        alarms = FalseAlarms.measured(model.card.metrics, model.calibration.fake_above)
+        alarms = FalseAlarms.from_metrics(model.card.metrics, model.calibration.fake_above)
         own, crowd = judge_together([_score(model, z, seconds) for z in logits.T], alarms)
         scores.append(own)
         crowds += [crowd] if crowd else []
@@ -275,7 +275,7 @@ def _run(
     margin = max(model.preprocessing.margin for model in models)
     for chosen in _split(sorted(picked)):
         copies = list(variants(image, [boxes[i] for i in chosen], margin))
-        large = np.array([[judgeable(box.w, box.h) for box in moved] for _, moved in copies])
+        large = np.array([[is_judgeable(box.w, box.h) for box in moved] for _, moved in copies])
         if not large.any():
             continue
         views = [

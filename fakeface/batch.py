@@ -60,29 +60,27 @@ def open_items(files: Iterable[tuple[Path | ImageError, str]]) -> Iterator[list[
         if len(items) > MAX_FILES:
             more = len(items) - MAX_FILES
             sentence = f"A batch holds at most {MAX_FILES} files; send these in another batch."
-            items[MAX_FILES:] = [_refused(f"{more} more files", ImageTooLarge(sentence))]
+            items[MAX_FILES:] = [_refuse(f"{more} more files", ImageTooLarge(sentence))]
         yield items
 
 
 def _items(path: Path | ImageError, name: str, stack: ExitStack) -> list[Item]:
     if isinstance(path, ImageError):
-        return [_refused(name, path)]
+        return [_refuse(name, path)]
     try:
         if not _is_archive(path):
             return [Item(name, lambda: _read_file(path))]
         _measure(path)
         archive = stack.enter_context(zipfile.ZipFile(path))
     except ImageError as error:
-        return [_refused(name, error)]
+        return [_refuse(name, error)]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         sentence = "This ZIP archive is damaged or incomplete; pack it again."
-        return [_refused(name, DamagedImage(sentence))]
+        return [_refuse(name, DamagedImage(sentence))]
     budget = _Budget(MAX_UNPACKED)
-    members = [info for info in archive.infolist() if not (_folder(info) or _hidden(info))]
+    members = [info for info in archive.infolist() if not (_folder(info) or _is_hidden(info))]
     if not members:
-        return [
-            _refused(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))
-        ]
+        return [_refuse(name, UnsupportedFormat("This ZIP archive holds no files; pack it again."))]
     names = zip_names(members)
     return [_member(archive, i, f"{name}/{own}", budget) for i, own in zip(members, names)]
 
@@ -101,7 +99,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, budget: 
     return Item(name, lambda: _read(archive, info, budget))
 
 
-def _refused(name: str, error: ImageError) -> Item:
+def _refuse(name: str, error: ImageError) -> Item:
     def read() -> NoReturn:
         raise error
 
@@ -146,7 +144,7 @@ def _folder(info: zipfile.ZipInfo) -> bool:
     return info.filename.endswith("/")  # ZipInfo.is_dir raises where a name is empty
 
 
-def _hidden(info: zipfile.ZipInfo) -> bool:
+def _is_hidden(info: zipfile.ZipInfo) -> bool:
     """What systems add by themselves: .DS_Store, __MACOSX/, Thumbs.db."""
     parts = PurePosixPath(info.filename.replace("\\", "/")).parts  # as some archivers part them
     named = any(part.startswith(".") and part.strip(".") for part in parts)

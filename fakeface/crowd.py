@@ -55,22 +55,22 @@ class FalseAlarms:
         return float(self.rate([self.fake_above])[0])
 
     @property
-    def flagged(self) -> float:
+    def flagged_share(self) -> float:
         """The share of those photographs that the threshold flags."""
         return float(self._shares([self.fake_above])[0])
 
     @classmethod
-    def measured(cls, metrics: Mapping[str, Any], fake_above: float) -> FalseAlarms:
+    def from_metrics(cls, metrics: Mapping[str, Any], fake_above: float) -> FalseAlarms:
         """From the metrics of a model card, or, where they do not tell, from NOMINAL."""
         val = metrics.get("sets", {}).get("val", {})
         curve, count = val.get("curve"), val.get("n_real")
         if not curve or not count:
-            return cls.nominal(fake_above, NOMINAL)
+            return cls.from_threshold(fake_above, NOMINAL)
         p_fake, shares = curve["p_fake"][::-1], curve["photographs_flagged"][::-1]
         return cls(fake_above, tuple(p_fake), tuple(shares), count)
 
     @classmethod
-    def nominal(cls, fake_above: float, share: float) -> FalseAlarms:
+    def from_threshold(cls, fake_above: float, share: float) -> FalseAlarms:
         """What is known of a model of which only its threshold was measured.
 
         Several faces are then called AI-generated only where all of them look so.
@@ -135,6 +135,6 @@ def judge_together(
         model=scores[0].model,
         faces=len(scores),
         generated=int(alone.sum()),
-        expected=alarms.flagged * len(scores),
+        expected=alarms.flagged_share * len(scores),
         p_fake=min(p_picture, float(p_fake.max())),
     )

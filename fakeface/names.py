@@ -56,10 +56,10 @@ def zip_names(entries: Sequence[ZipInfo]) -> list[str]:
     such names together are taken for UTF-8 (macOS), else Shift-JIS (Japanese Windows) if that
     gives words, else CP437, which is what the format asks for.
     """
-    silent = b"\n".join(_raw(e) for e in entries if _declared(e) is None)
+    silent = b"\n".join(_raw(e) for e in entries if _declared_name(e) is None)
     encoding = _guess(silent)
     return [
-        unicodedata.normalize("NFC", _declared(e) or _raw(e).decode(encoding, "replace"))
+        unicodedata.normalize("NFC", _declared_name(e) or _raw(e).decode(encoding, "replace"))
         for e in entries
     ]
 
@@ -70,7 +70,7 @@ def _raw(entry: ZipInfo) -> bytes:
     return entry.orig_filename.partition("\0")[0].encode("utf-8" if flagged else "cp437")
 
 
-def _declared(entry: ZipInfo) -> str | None:
+def _declared_name(entry: ZipInfo) -> str | None:
     """The name where the entry says that it is UTF-8."""
     if entry.flag_bits & _UTF8_FLAG:
         return entry.orig_filename.partition("\0")[0]

@@ -126,7 +126,7 @@ def reencode(image: RGB, quality: int) -> RGB:
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
-def at_most(image: RGB, side: int) -> RGB:
+def shrink_to(image: RGB, side: int) -> RGB:
     """The picture with no side longer than `side` pixels."""
     return scale(image, min(1.0, side / max(image.shape[:2])))
 

@@ -334,7 +334,7 @@ class Consensus:
         return cls(verdict, said.count(verdict), len(said))
 
     @classmethod
-    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.10.0.")
+    @deprecated("Consensus.reached is now Consensus.reach, and will go in 0.11.0.")
     def reached(cls, said: Sequence[Verdict]) -> Self:
         """The name of `reach` in 0.8.0."""
         return cls.reach(said)

@@ -1,25 +1,33 @@
-"""Pictures and models that the tests may use: nothing is downloaded and nothing is private."""
+"""Pictures and models that the tests may use: nothing is downloaded and nothing is private.
+
+What takes long to import is imported where it is used: the process that hands out the tests reads
+this file too, and runs none.
+"""
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.cbook
 import pytest
-import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
-from fakeface.faces import Haar
-from fakeface.models import checkpoints
-from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.calibrate import Calibration
-from fakeface.models.preprocess import Preprocessing
-from fakeface.types import RGB, Picture
+if TYPE_CHECKING:
+    import torch
+
+    from fakeface.faces import Haar
+    from fakeface.models.calibrate import Calibration
+    from fakeface.models.card import Card
+    from fakeface.models.preprocess import Preprocessing
+    from fakeface.types import RGB, Picture
 
 TRAINING = Path(__file__).parent / "training"
 
@@ -27,17 +35,34 @@ TRAINING = Path(__file__).parent / "training"
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
     """Grace Hopper, a public-domain photograph of the US Navy that matplotlib ships."""
+    import matplotlib.cbook
+
     path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     return Path(path).read_bytes()
 
 
 @pytest.fixture(scope="session")
 def haar() -> Haar:
+    from fakeface.faces import Haar
+
     return Haar()
 
 
 def random_network(name: str) -> torch.nn.Module:
     """A backbone with a head that is not zero, the same at every call."""
+    import torch
+
+    network = copy.deepcopy(_random_network(name))
+    torch.manual_seed(0)  # for what a test draws next, whether or not the network was made just now
+    return network
+
+
+@functools.cache
+def _random_network(name: str) -> torch.nn.Module:
+    import torch
+
+    from fakeface.models.backbones import BACKBONES, build
+
     torch.manual_seed(0)
     network = build(name)
     head = network.get_submodule(BACKBONES[name].head)
@@ -52,10 +77,15 @@ def card(
     *,
     preprocessing: Preprocessing | None = None,
     calibration: Calibration | None = None,
-) -> checkpoints.Card:
+) -> Card:
     """A card for a network that was never trained."""
+    from fakeface.models.backbones import BACKBONES
+    from fakeface.models.calibrate import Calibration
+    from fakeface.models.card import Card
+    from fakeface.models.preprocess import Preprocessing
+
     facts = BACKBONES[backbone]
-    return checkpoints.Card(
+    return Card(
         name=name,
         title=facts.title,
         backbone=backbone,
@@ -68,14 +98,24 @@ def card(
 
 def as_picture(rgb: RGB, file: str = "") -> Picture:
     """Pixels that come from no file."""
+    from fakeface.types import Picture
+
     return Picture(b"", "0" * 64, rgb, file)
 
 
-@pytest.fixture
-def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with the one model `untrained`, which FAKEFACE_CHECKPOINTS names."""
-    root = tmp_path / "checkpoints"
+@pytest.fixture(scope="session")
+def _untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fakeface.models import checkpoints
+
+    root = tmp_path_factory.mktemp("untrained")
     checkpoints.save(root / "untrained", random_network("mobilenetv2_100"), card("untrained"))
+    return root
+
+
+@pytest.fixture
+def untrained(_untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with the one model `untrained`, which FAKEFACE_CHECKPOINTS names."""
+    root = Path(shutil.copytree(_untrained, tmp_path / "checkpoints"))
     monkeypatch.setenv("FAKEFACE_CHECKPOINTS", str(root))
     return root
 

@@ -18,8 +18,9 @@ from PIL import Image
 from fakeface.types import RGB, Box, Face
 from train.datasets.records import Record
 from train.datasets.sources import read_manifest
-from train.training.loop import Run
+from train.training.loop import fit
 from train.training.recipes import Phase, Recipe
+from train.training.run import Run
 
 TINY = Recipe(
     backbone="mobilenetv2_100",
@@ -97,7 +98,7 @@ def make_run(pool: Path, folder: Path, recipe: Recipe = TINY) -> Run:
 def main(pool: Path, folder: Path) -> None:
     """Train, and note down what this process ended with."""
     run = make_run(pool, folder)
-    run.fit()
+    fit(run)
     accelerator = run.accelerator
     rank = accelerator.process_index
     best = {name: tensor.contiguous() for name, tensor in run.best.items()}

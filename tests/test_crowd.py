@@ -102,7 +102,7 @@ def test_rates_are_never_zero_and_scores_turn_them_round():
     few = FalseAlarms(0.8, (0.1, 0.5, 0.8, 0.9), (0.6, 0.2, 0.02, 0.0), 99)
     assert few.rate([0.05, 0.1, 0.5, 0.95]) == pytest.approx([1.0, 0.604, 0.208, 0.01])
     assert few.score(0.604) == pytest.approx(0.1) and few.score(0.01) == pytest.approx(0.9)
-    assert few.flagged == 0.02 and few.limit == pytest.approx(0.0298)
+    assert few.flagged_share == 0.02 and few.limit == pytest.approx(0.0298)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_false_alarms_that_make_no_sense_are_refused(p_fake, shares, count):
 
 
 def test_without_a_curve_all_faces_must_look_generated():
-    known = FalseAlarms.measured({}, 0.7)
-    assert known.flagged == NOMINAL
+    known = FalseAlarms.from_metrics({}, 0.7)
+    assert known.flagged_share == NOMINAL
 
     def of(*p_fake):
         scores = [Score("a", 0.0, p, FAKE if p >= 0.7 else REAL) for p in p_fake]
@@ -129,12 +129,12 @@ def test_without_a_curve_all_faces_must_look_generated():
 
 @pytest.mark.parametrize("card", checkpoints.installed(), ids=lambda card: card.name)
 def test_the_curves_of_the_shipped_models_are_read(card):
-    known = FalseAlarms.measured(card.metrics, card.calibration.fake_above)
+    known = FalseAlarms.from_metrics(card.metrics, card.calibration.fake_above)
     assert len(known.p_fake) > 50
-    assert 0.01 < known.flagged < 0.03, "about 2 % of the photographs of val are flagged"
+    assert 0.01 < known.flagged_share < 0.03, "about 2 % of the photographs of val are flagged"
 
 
 def test_a_card_that_does_not_count_its_photographs_is_taken_at_the_nominal_rate():
     curve = {"p_fake": [0.9, 0.1], "photographs_flagged": [0.0, 0.5], "fakes_caught": [0.5, 1.0]}
-    found = FalseAlarms.measured({"sets": {"val": {"curve": curve}}}, 0.9)
-    assert found == FalseAlarms.nominal(0.9, NOMINAL)
+    found = FalseAlarms.from_metrics({"sets": {"val": {"curve": curve}}}, 0.9)
+    assert found == FalseAlarms.from_threshold(0.9, NOMINAL)

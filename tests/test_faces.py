@@ -140,7 +140,7 @@ def test_faces_too_small_to_judge_are_found(picture, seer, height):
         cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     )
     assert abs(face.box.h - height) < 0.3 * height
-    assert not faces.judgeable(face.box.w, face.box.h)
+    assert not faces.is_judgeable(face.box.w, face.box.h)
 
 
 def test_boxes_lie_inside_the_picture(picture, haar):
@@ -326,7 +326,7 @@ def read(name):
 
 
 def able(found):
-    return [face for face in found if faces.judgeable(face.box.w, face.box.h)]
+    return [face for face in found if faces.is_judgeable(face.box.w, face.box.h)]
 
 
 def test_a_face_is_found_in_its_place_by_all(picture, seer):
@@ -364,7 +364,7 @@ def test_a_group_of_which_all_but_a_few_are_too_small(seer):
 def test_the_face_of_a_tall_screenshot(seer):
     picture = read("tall_screenshot_14000.jpg")
     (face,) = seer.detect(picture)
-    assert faces.judgeable(face.box.w, face.box.h)
+    assert faces.is_judgeable(face.box.w, face.box.h)
     assert seer.smallest(picture) == faces.MIN_FACE
 
 

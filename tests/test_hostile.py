@@ -41,8 +41,6 @@ from fakeface.types import RGB, Face, Status
 from tests import hostile
 from tests.conftest import card, random_network
 
-pytestmark = pytest.mark.slow
-
 MOST_SECONDS = 10.0
 UNREADABLE = Status.UNREADABLE.value
 BLOCK = 100  # files that are scanned together, and sent as one batch

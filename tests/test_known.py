@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakeface.evidence.fields import Field
-from fakeface.evidence.known import TABLE, known, name_in
+from fakeface.evidence.known import TABLE, load_known, name_in
 from fakeface.evidence.traces import generator
 
 ROWS = tomllib.loads(TABLE.read_text(encoding="utf-8"))
@@ -48,14 +48,14 @@ def test_no_field_of_programs_is_one_of_free_text():
 
 
 def test_every_name_finds_itself_and_none_names_an_editor_and_a_generator():
-    table = known()
+    table = load_known()
     for name, whom in table.generators.items():
         assert name_in(table.generators, name) == whom
         assert name_in(table.generators, f"{name} 2.1") == whom
     assert not set(table.signed_generators) & set(table.editors)
 
 
-@given(st.sampled_from(sorted(known().generators)), st.text("ghijklmnopqrstu", min_size=1))
+@given(st.sampled_from(sorted(load_known().generators)), st.text("ghijklmnopqrstu", min_size=1))
 def test_a_name_with_letters_before_or_behind_it_is_another(name, letters):
     for text in (name + letters, letters + name, f"{letters} {name}", f"{name} q{letters}"):
         assert name_in({name: "x"}, text) is None
@@ -63,8 +63,8 @@ def test_a_name_with_letters_before_or_behind_it_is_another(name, letters):
 
 @given(st.text(max_size=400))
 def test_any_text_may_be_looked_up(text):
-    assert name_in(known().generators, text) in {None, *known().generators.values()}
-    assert known().source(text) is None or text
+    assert name_in(load_known().generators, text) in {None, *load_known().generators.values()}
+    assert load_known().source(text) is None or text
 
 
 def test_a_row_that_a_stranger_adds_is_read(tmp_path, monkeypatch):
@@ -72,8 +72,8 @@ def test_a_row_that_a_stranger_adds_is_read(tmp_path, monkeypatch):
     row = '\n[[generators]]\nname = "Dreamer"\nnames = ["Dreamer Pro"]\nsource = "a page"\n'
     path.write_text(TABLE.read_text(encoding="utf-8") + row, encoding="utf-8")
     monkeypatch.setattr("fakeface.evidence.known.TABLE", path)
-    known.cache_clear()
+    load_known.cache_clear()
     try:
         assert generator([Field("exif", "Software", "Dreamer Pro 3.1")]) == "Dreamer"
     finally:
-        known.cache_clear()
+        load_known.cache_clear()

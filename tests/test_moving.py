@@ -13,7 +13,7 @@ from PIL import Image
 
 from fakeface.analysis import analyse
 from fakeface.contract import schema
-from fakeface.images.decoder import at_frame, read_picture
+from fakeface.images.decoder import go_to_frame, read_picture
 from fakeface.models import checkpoints
 from fakeface.report.html import to_html
 from fakeface.report.overlay import overlay
@@ -57,7 +57,7 @@ def test_a_face_in_a_later_frame_is_found_and_told(kind: str, portrait, model, h
     words = "9 frames or pages; looked at: 1, 3 and 5; what is said here is of number 5."
     assert words in to_text(found)
     assert words in to_html(found, picture)
-    shown = at_frame(picture, 4).rgb
+    shown = go_to_frame(picture, 4).rgb
     assert shown.std() > picture.rgb.std() + 10
     assert np.abs(overlay(picture, found).astype(int) - shown).mean() < 15  # the face, not the wall
 

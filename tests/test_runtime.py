@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +16,10 @@ from fakeface.models.backbones import BACKBONES
 from fakeface.models.engine import Model
 from fakeface.models.runtime import compile_network
 from fakeface.types import EngineError
-from tests.conftest import random_network
-
-pytestmark = pytest.mark.slow
+from tests.conftest import card, random_network
 
 SIZE = 96
+SHA256 = "ab" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,22 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     monkeypatch.setattr(runtime.platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which MobileNetV2 was kept."""
+    place = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: place)
+        assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+    return place
+
+
+@pytest.fixture
+def full_cache(cache: Path, kept: Path) -> Path:
+    """A copy of that cache."""
+    return Path(shutil.copytree(kept, cache))
 
 
 def network(name: str = "mobilenetv2_100") -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -43,7 +59,8 @@ def expected(whole: torch.nn.Module, head: torch.nn.Module, batch: torch.Tensor)
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_every_backbone_gives_what_pytorch_gives(name):
     whole, head = network(name)
-    size = BACKBONES[name].input_size
+    facts = BACKBONES[name]
+    size = facts.input_size if facts.prefix_tokens else SIZE  # a transformer's is fixed
     run = compile_network(whole, head, size)
     assert run is not None
     for count in (1, 3):
@@ -53,45 +70,40 @@ def test_every_backbone_gives_what_pytorch_gives(name):
             np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_answers_do_not_change_when_the_next_comes():
-    run = compile_network(*network(), SIZE)
+def test_answers_do_not_change_when_the_next_comes(full_cache):
+    run = compile_network(*network(), SIZE, sha256=SHA256)
     first = run(torch.zeros(1, 3, SIZE, SIZE))[0]
     before = first.copy()
     run(torch.ones(1, 3, SIZE, SIZE))
     assert (first == before).all()
 
 
-def test_a_network_is_converted_once(cache, monkeypatch):
-    whole, head = network()
-    compile_network(whole, head, SIZE, sha256="ab" * 32)
-    (kept,) = cache.glob("openvino/*")
-    assert sorted(file.name for file in kept.iterdir()) == ["network.bin", "network.xml"]
+def test_a_network_is_converted_once(full_cache, monkeypatch):
+    (folder,) = full_cache.glob("openvino/*")
+    assert sorted(file.name for file in folder.iterdir()) == ["network.bin", "network.xml"]
     monkeypatch.setattr(runtime, "convert_module", lambda *_: pytest.fail("converted again"))
-    assert compile_network(whole, head, SIZE, sha256="ab" * 32) is not None
+    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
 
 
-def test_a_damaged_copy_is_made_anew(cache):
-    whole, head = network()
-    compile_network(whole, head, SIZE, sha256="ab" * 32)
-    (file,) = cache.glob("openvino/*/network.xml")
+def test_a_damaged_copy_is_made_anew(full_cache):
+    (file,) = full_cache.glob("openvino/*/network.xml")
     file.write_text("<net")
-    assert compile_network(whole, head, SIZE, sha256="ab" * 32) is not None
+    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
     assert file.stat().st_size > 1000
 
 
-def test_a_copy_of_other_weights_is_not_used(caplog):
-    compile_network(*network(), SIZE, sha256="ab" * 32)
+def test_a_copy_of_other_weights_is_not_used(full_cache, caplog):
     torch.manual_seed(1)
     whole, head = network()
     torch.nn.init.normal_(head.weight, std=5.0)
     with caplog.at_level(logging.WARNING):
-        assert compile_network(whole, head, SIZE, sha256="ab" * 32) is None
+        assert compile_network(whole, head, SIZE, sha256=SHA256) is None
     assert "PyTorch runs the network" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     cache.write_text("a file where the folder should be")
-    assert compile_network(*network(), SIZE, sha256="ab" * 32) is not None
+    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
 
 
 def test_what_openvino_cannot_run_is_left_to_pytorch(caplog, monkeypatch):
@@ -111,12 +123,19 @@ def test_without_openvino(monkeypatch):
 # -- a model and its engine ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def model(untrained) -> Model:
-    return checkpoints.load("untrained", engine="openvino")
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    root = tmp_path_factory.mktemp("checkpoints")
+    checkpoints.save(
+        root / "untrained", random_network("mobilenetv2_100"), card("untrained", size=SIZE)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: root / "cache")
+        return checkpoints.load("untrained", root=root, engine="openvino")
 
 
-def test_a_model_gives_the_same_with_either_engine(model):
+def test_a_model_gives_the_same_with_either_engine(model, monkeypatch):
+    monkeypatch.setattr(model, "runtime", model.runtime)  # and so again after this test
     batch = torch.randn(5, 3, SIZE, SIZE, generator=torch.manual_seed(0))
     quick = model.forward(batch)
     assert model.engine == "openvino"

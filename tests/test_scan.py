@@ -30,6 +30,7 @@ from fakeface.models.preprocess import Preprocessing
 from fakeface.names import spell, to_path
 from fakeface.scan import COLUMNS, pipeline, rows
 from fakeface.scan.pipeline import Outcome, Summary, scan
+from fakeface.scan.rows import Row
 from fakeface.scan.table import Table
 from fakeface.types import RGB, Analysis, Box, Face, FaceReport, Score, Status, Verdict
 from tests.conftest import card
@@ -79,8 +80,25 @@ def folder(tmp_path: Path, portrait: Path) -> Path:
     return root
 
 
+OUTCOMES: dict[object, Outcome] = {}
+
+
 @pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, list[str]]]:
+def _judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What equal bytes came to in an earlier test is not found out again."""
+    real = pipeline.judge_bytes
+
+    def judge(data: bytes, models: list[Model], detector: Detector) -> Outcome:
+        key = data, detector.name, *((model.name, model.sha256) for model in models)
+        if key not in OUTCOMES:
+            OUTCOMES[key] = real(data, models, detector)
+        return OUTCOMES[key]
+
+    monkeypatch.setattr(pipeline, "judge_bytes", judge)
+
+
+@pytest.fixture
+def looked_at(_judged_once: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, list[str]]]:
     """Which bytes are analysed, and by which models."""
     seen: list[tuple[bytes, list[str]]] = []
     real = pipeline.judge_bytes
@@ -104,7 +122,7 @@ Run = Callable[..., Summary]
 
 
 @pytest.fixture
-def run(tmp_path: Path, models: list[Model], detector: Detector) -> Run:
+def run(_judged_once: None, tmp_path: Path, models: list[Model], detector: Detector) -> Run:
     def run(
         *sources: Path | str, names: str = "ab", out: Path = tmp_path / "out.csv", bom: bool = False
     ) -> Summary:
@@ -207,7 +225,6 @@ def test_another_model_is_added_alone(
     assert len(read(tmp_path / "out.csv")) == len(set(read(tmp_path / "out.csv"))) == 8
 
 
-@pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_rows(
     folder: Path, tmp_path: Path, run: Run, looked_at: list[tuple[bytes, list[str]]]
 ) -> None:
@@ -399,28 +416,47 @@ def test_a_table_of_0_8_0_is_continued_and_its_rows_count_for_no_weights(
     assert [row[6] for row in found[3:]] == ["aa"] * 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2, 7])
-def test_the_rows_are_those_of_single_analyses_in_order(
-    tmp_path: Path, portrait: Path, models: list[Model], detector: Detector, workers: int
-) -> None:
-    with Image.open(portrait) as image:
-        for i in range(12):
-            image.rotate(i, fillcolor="white").save(tmp_path / f"{i:02}.png")
-    (tmp_path / "05.png").write_bytes(b"")
+@pytest.fixture(scope="module")
+def judges(models: list[Model]) -> list[Model]:
+    """Two models, of which the first gives each face a logit of its own."""
     untrained = tiny("c", 0.0, "cc")
     torch.manual_seed(0)
-    torch.nn.init.normal_(untrained.head.weight, std=0.05)  # a logit of its own for each face
-    chosen = [untrained, models[0]]
-    table = Table(tmp_path / "out.csv")
-    scan([str(tmp_path)], table, models=chosen, detector=detector, workers=workers)
-    found = read(tmp_path / "out.csv")
-    weights = {m.name: m.sha256 for m in chosen}
-    expected = [
-        row
-        for path in sorted(tmp_path.glob("*.png"))
-        for row in rows(analyse_file(path, models=chosen, detector=detector), weights)
+    torch.nn.init.normal_(untrained.head.weight, std=0.05)
+    return [untrained, models[0]]
+
+
+@pytest.fixture(scope="module")
+def turned(
+    tmp_path_factory: pytest.TempPathFactory,
+    portrait: Path,
+    judges: list[Model],
+    detector: Detector,
+) -> tuple[Path, list[Row]]:
+    """A folder of portraits, one of them empty, and the rows of single analyses."""
+    folder = tmp_path_factory.mktemp("turned")
+    with Image.open(portrait) as image:
+        for i in range(9):
+            image.rotate(i, fillcolor="white").save(folder / f"{i}.jpg")
+    (folder / "5.jpg").write_bytes(b"")
+    weights = {m.name: m.sha256 for m in judges}
+    analyses = [
+        analyse_file(path, models=judges, detector=detector) for path in sorted(folder.iterdir())
     ]
+    return folder, [row for found in analyses for row in rows(found, weights)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_the_rows_are_those_of_single_analyses_in_order(
+    tmp_path: Path,
+    turned: tuple[Path, list[Row]],
+    judges: list[Model],
+    detector: Detector,
+    workers: int,
+) -> None:
+    folder, expected = turned
+    table = Table(tmp_path / "out.csv")
+    scan([str(folder)], table, models=judges, detector=detector, workers=workers)
+    found = read(tmp_path / "out.csv")
     assert len({row[4] for row in found}) > 5
     assert [row[:4] + row[5:] for row in found] == [
         tuple("" if cell is None else str(cell) for cell in own[:4] + own[5:]) for own in expected
@@ -473,7 +509,7 @@ scan([sys.argv[1]], Table(Path(sys.argv[2])), models=[tiny("a", 1.0, "aa")], det
 """
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("_judged_once")
 def test_kill_9_loses_no_row_and_doubles_none(
     tmp_path: Path, portrait: Path, models: list[Model], detector: Detector
 ) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import face_region
-from fakeface.stability import COPIES, Copy, at_most, may_turn, reencode, scale, settle, variants
+from fakeface.stability import COPIES, Copy, may_turn, reencode, scale, settle, shrink_to, variants
 from fakeface.types import RGB, Box, Variant, Verdict
 
 MARGIN = 0.3
@@ -110,9 +110,9 @@ def test_a_copy_is_what_its_name_says():
 
 
 def test_at_most_never_enlarges():
-    assert at_most(picture(100, 50), 40).shape == (20, 40, 3)
+    assert shrink_to(picture(100, 50), 40).shape == (20, 40, 3)
     small = picture(30, 20)
-    assert at_most(small, 40) is small
+    assert shrink_to(small, 40) is small
     ((out, _),) = variants(small, [Box(0, 0, 20, 20)], MARGIN, [Copy("x", 90, 40)])
     assert out.shape == small.shape
 

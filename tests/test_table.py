@@ -14,7 +14,7 @@ import pytest
 
 import fakeface
 from fakeface.scan import COLUMNS, Row, header, line
-from fakeface.scan.lock import TableError, locked
+from fakeface.scan.lock import TableError, lock
 from fakeface.scan.rows import Csv, JsonLines
 from fakeface.scan.table import Table
 from fakeface.types import Status
@@ -233,7 +233,7 @@ def test_the_second_is_told_who_has_the_table_and_goes_on_after_a_kill(out: Path
 def test_a_link_to_a_table_is_that_table(tmp_path: Path) -> None:
     write(tmp_path / "out.csv", ONE)
     (tmp_path / "link.csv").symlink_to("out.csv")
-    with locked(tmp_path / "out.csv"), pytest.raises(TableError, match="another scan"):
+    with lock(tmp_path / "out.csv"), pytest.raises(TableError, match="another scan"):
         write(tmp_path / "link.csv")
     write(tmp_path / "link.csv", TWO, bom=True)  # which replaces the file
     assert (tmp_path / "link.csv").is_symlink()

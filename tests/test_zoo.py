@@ -102,7 +102,7 @@ def test_damaged_measurements_cost_only_themselves(tmp_path: Path, text: str) ->
     found = zoo.make_entry(gist, folder)
     (problem,) = found.problems
     assert problem.startswith("m/metrics.json is damaged") and BAD_METRICS[text] in problem
-    assert [s.source for s in found.missed] == ["poor"], "the gist of the card is shown"
+    assert [s.source for s in found.misses] == ["poor"], "the gist of the card is shown"
 
 
 def test_a_damaged_reference_is_told_and_costs_only_itself(tmp_path: Path) -> None:
@@ -122,16 +122,16 @@ def test_sources_are_told_one_by_one_and_those_of_val_are_not() -> None:
 def test_failures_are_the_worst_sources_of_enough_faces(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps({"sets": SETS}))
     found = zoo.make_entry(measured(), tmp_path)
-    assert [s.source for s in found.missed] == ["inswapper", "poor", "fair"]
-    assert [s.source for s in found.flagged] == ["strangers", "soft scans"]
+    assert [s.source for s in found.misses] == ["inswapper", "poor", "fair"]
+    assert [s.source for s in found.false_alarms] == ["strangers", "soft scans"]
     assert len(found.sources) == 9
     few = zoo.make_entry(measured(), tmp_path, least=1, most=1)
-    assert [s.n for s in (*few.missed, *few.flagged)] == [19, 19]
+    assert [s.n for s in (*few.misses, *few.false_alarms)] == [19, 19]
 
 
 def test_a_model_of_which_nothing_is_known_has_an_entry(tmp_path: Path) -> None:
     found = zoo.make_entry(card("m"), tmp_path)
-    assert (found.sources, found.missed, found.flagged, found.plots) == ((), (), (), {})
+    assert (found.sources, found.misses, found.false_alarms, found.plots) == ((), (), (), {})
     assert found.operating_points is None
     assert found.facts["bytes"] is found.facts["auc"] is None
 

@@ -12,21 +12,47 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# Where the modules of 0.8.0 lie now; to be deleted after 0.9.
+# Of each command: the module whose `main` it is, and what it does.
+COMMANDS = {
+    "sources": ("datasets.sources", "fetch a data set, and count it"),
+    "eigenfaces": ("datasets.eigenfaces", "draw faces that belong to nobody, for tests"),
+    "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
+    "soup": ("training.soup", "average the weights of runs (model soup)"),
+    "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
+    "export": ("export", "calibrate a finished run, into checkpoints/"),
+    "convert": ("convert", "write a shipped model for phones, browsers and other runtimes"),
+    "out-of-distribution": (
+        "evaluation.out_of_distribution",
+        "note what known faces look like, to warn of others",
+    ),
+    "evaluate": ("evaluate", "measure a model"),
+    "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
+    "cross-dataset": ("reporting.cross_dataset", "measure runs that are not exported"),
+    "leave-one-group-out": (
+        "evaluation.leave_one_group_out",
+        "measure each family with a model that never saw it",
+    ),
+    "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
+    "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
+    "linear-probe": ("evaluation.linear_probe", "measure what frozen features can tell"),
+    "results": ("reporting.results", "write the tables of the documents"),
+}
+
+# The modules of 0.8.0 that have moved, and the commands that they are now.
 MOVED = {
-    "average": "training.soup",
-    "baseline": "evaluation.metadata_baseline",
-    "eigenfaces": "datasets.eigenfaces",
-    "finetune": "training.finetune",
-    "lofo": "evaluation.leave_one_group_out",
-    "matrix": "reporting.cross_dataset",
-    "pointing": "evaluation.pointing",
-    "probe": "evaluation.linear_probe",
-    "reference": "evaluation.out_of_distribution",
-    "results": "reporting.results",
-    "sources": "datasets.sources",
-    "together": "evaluation.ensemble",
-    "widen": "training.net2net",
+    "average": "soup",
+    "baseline": "metadata-baseline",
+    "eigenfaces": "eigenfaces",
+    "finetune": "finetune",
+    "lofo": "leave-one-group-out",
+    "matrix": "cross-dataset",
+    "pointing": "pointing",
+    "probe": "linear-probe",
+    "reference": "out-of-distribution",
+    "results": "results",
+    "sources": "sources",
+    "together": "ensemble",
+    "widen": "net2net",
 }
 
 
@@ -39,9 +65,13 @@ class _Moved:
         package, _, old = name.partition(".")
         if package != __name__ or old not in MOVED:
             return None
-        new = f"{__name__}.{MOVED[old]}"
-        warnings.warn(f"{name} is {new} now; 0.9 is the last to know the old name", stacklevel=2)
-        found = importlib.util.find_spec(new)
+        module, _ = COMMANDS[MOVED[old]]
+        warnings.warn(
+            f"{name} will go in 0.11.0; run `python -m train {MOVED[old]}` in its place, or import "
+            f"train.{module}.",
+            stacklevel=2,
+        )
+        found = importlib.util.find_spec(f"{__name__}.{module}")
         return importlib.util.spec_from_file_location(name, found.origin) if found else None
 
 

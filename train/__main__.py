@@ -7,33 +7,7 @@ import sys
 
 from fakeface.secrets import redact, redact_errors
 from fakeface.types import FakefaceError
-
-COMMANDS = {
-    "sources": ("datasets.sources", "fetch a data set, and count it"),
-    "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
-    "soup": ("training.soup", "average the weights of runs (model soup)"),
-    "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
-    "export": ("export", "calibrate a finished run, into checkpoints/"),
-    "convert": ("convert", "write a shipped model for phones, browsers and other runtimes"),
-    "out-of-distribution": (
-        "evaluation.out_of_distribution",
-        "note what known faces look like, to warn of others",
-    ),
-    "evaluate": ("evaluate", "measure a model"),
-    "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
-    "cross-dataset": (
-        "reporting.cross_dataset",
-        "measure runs that are not exported",
-    ),
-    "leave-one-group-out": (
-        "evaluation.leave_one_group_out",
-        "measure each family with a model that never saw it",
-    ),
-    "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
-    "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
-    "linear-probe": ("evaluation.linear_probe", "measure what frozen features can tell"),
-    "results": ("reporting.results", "write the tables of the documents"),
-}
+from train import COMMANDS
 
 
 def main(argv: list[str] | None = None) -> None:

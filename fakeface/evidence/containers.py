@@ -96,7 +96,7 @@ def _png(data: memoryview) -> Iterator[Part]:
             yield from read_exif(body)
         else:
             try:
-                name, text, encoding = _unpacked(kind, bytes(body[: MAX_TEXT + 200]))
+                name, text, encoding = _unpack_text(kind, bytes(body[: MAX_TEXT + 200]))
             except (ValueError, IndexError, zlib.error):
                 yield Trouble("png", DAMAGED)
                 continue
@@ -107,7 +107,7 @@ def _png(data: memoryview) -> Iterator[Part]:
             yield from _png_text(name, text, encoding)
 
 
-def _unpacked(kind: bytes, body: bytes) -> tuple[str, bytes, str]:
+def _unpack_text(kind: bytes, body: bytes) -> tuple[str, bytes, str]:
     """The keyword, the text and its encoding, of a chunk of text.
 
     Raises:

@@ -52,7 +52,7 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
     if not _SIGNS.search(data):  # so that most files need not wait for the library
         return
     if has_too_many_parts(data):
-        yield _unchecked(
+        yield _report_unchecked(
             "Content credentials were not checked",
             f"The file has more than {MAX_PARTS} parts, too many to check it in good time. This is "
             "a limit of fakeface and no sign of damage.",
@@ -61,7 +61,7 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
     try:
         import c2pa  # here, since it loads a library of 23 MB
     except (ImportError, OSError, RuntimeError):
-        yield _unchecked(
+        yield _report_unchecked(
             "Content credentials were not checked",
             "The package c2pa-python cannot be loaded here; install it to check signatures.",
         )
@@ -85,20 +85,20 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
     except c2pa.C2paError as error:
         yield from _unreadable(str(error))
     except Exception:  # no assertion is to stop a check, whatever odd values it holds
-        yield _unchecked(
+        yield _report_unchecked(
             "Content credentials were not checked",
             "They are in a form that is not understood here.",
         )
 
 
-def _unchecked(title: str, detail: str) -> Finding:
+def _report_unchecked(title: str, detail: str) -> Finding:
     return Finding("c2pa", title, detail, "unknown", "unsigned", checked="not_checked")
 
 
 def _unreadable(error: str) -> Iterator[Finding]:
     """What an error of the library means; nothing where it means that there are no credentials."""
     if error.startswith("Remote"):
-        yield _unchecked(
+        yield _report_unchecked(
             "Content credentials are kept elsewhere",
             "The file names an address for them. Nothing is fetched from there, so they were not "
             "checked.",
@@ -106,7 +106,7 @@ def _unreadable(error: str) -> Iterator[Finding]:
     elif error.startswith("NotSupported"):
         return  # the file itself is of a format that holds none
     elif re.search(r"(?i)too (new|old)|pre-?release|not supported|unsupported|version", error):
-        yield _unchecked(
+        yield _report_unchecked(
             "Content credentials in a form that is not read here",
             "The file holds credentials of a version of the standard that is too new or too old, "
             "so they were not checked.",

@@ -89,7 +89,7 @@ class Known:
 
 
 @cache
-def known() -> Known:
+def load_known() -> Known:
     """The table of this installation."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
     return Known(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from fakeface.evidence.known import Known, Says, Scope, Source, known, name_in, plain
+from fakeface.evidence.known import Known, Says, Scope, Source, load_known, name_in, plain
 from fakeface.evidence.text import clean
 
 PARTS_BY_AI: Final = "parts of it were made with a generative model"
@@ -54,7 +54,7 @@ def _rank(statement: Statement) -> tuple[int, str]:
 
 def statements(manifest: Mapping[str, Any]) -> Iterator[Statement]:
     """Everything that a manifest says of how the picture was made."""
-    table = known()
+    table = load_known()
     found: list[Statement] = []
     actions: list[Mapping[str, Any]] = []
     legacy = False

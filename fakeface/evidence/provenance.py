@@ -33,7 +33,7 @@ def find(data: bytes, *, trust_list: str | None = None) -> tuple[Finding, ...]:
     findings = [
         *read_credentials(data, anchors),
         *traces.find_source_types(found.fields),
-        *(stealth.finding(mark, traces.generator(stealth.fields(mark))) for mark in marks),
+        *(stealth.make_finding(mark, traces.generator(stealth.fields(mark))) for mark in marks),
         *traces.traces(found.fields),
         *traces.report_troubles([*found.troubles, *troubles]),
     ]

@@ -149,7 +149,7 @@ def fields(mark: Mark) -> list[Field]:
     ]
 
 
-def finding(mark: Mark, generator: str | None) -> Finding:
+def make_finding(mark: Mark, generator: str | None) -> Finding:
     """A mark in words.
 
     Args:
@@ -194,12 +194,12 @@ def _png_may_have_mark(data: bytes) -> bool:
     above = [0] * channels
     stride = 1 + width * channels
     for number, row in enumerate(_rows(data, stride, rows)):
-        above = [_unfiltered(row[0], value, up) for value, up in zip(row[1:], above)]
+        above = [_undo_filter(row[0], value, up) for value, up in zip(row[1:], above)]
         pixels[number, 0] = above
     return any(True for _ in _marks(pixels))
 
 
-def _unfiltered(kind: int, value: int, up: int) -> int:
+def _undo_filter(kind: int, value: int, up: int) -> int:
     """A byte of the first pixel of a row: PNG's filters 2 and 4 add the one above, 3 half of it."""
     return (value + (up if kind in (2, 4) else up // 2 if kind == 3 else 0)) & 255
 

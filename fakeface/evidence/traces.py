@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fakeface.evidence.fields import Field, Trouble
-from fakeface.evidence.known import Known, Scope, known, name_in, plain
+from fakeface.evidence.known import Known, Scope, load_known, name_in, plain
 from fakeface.evidence.text import clean, quote
 from fakeface.types import Finding
 
@@ -49,7 +49,7 @@ def find_source_types(fields: Iterable[Field]) -> Iterator[Finding]:
     for field in fields:
         if field.place != "xmp" or field.name != "DigitalSourceType":
             continue
-        source = known().source(field.text)
+        source = load_known().source(field.text)
         words = source.words if source else "of a source that is not known here"
         yield Finding(
             "iptc",
@@ -63,7 +63,7 @@ def find_source_types(fields: Iterable[Field]) -> Iterator[Finding]:
 
 def traces(fields: Sequence[Field]) -> Iterator[Finding]:
     """Generators, editors and cameras that fields name, at most one finding for each of them."""
-    table = known()
+    table = load_known()
     named: dict[_Trace, Field] = {}
     left: list[Field] = []
     for field in fields:
@@ -88,7 +88,7 @@ def traces(fields: Sequence[Field]) -> Iterator[Finding]:
 
 def generator(fields: Iterable[Field]) -> str | None:
     """The first generator that any of these fields names."""
-    found = (_trace(known(), field) for field in fields)
+    found = (_trace(load_known(), field) for field in fields)
     return next((trace.name for trace in found if trace), None)
 
 

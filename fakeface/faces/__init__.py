@@ -4,7 +4,7 @@
 of the index and need no network. Haar, which came before MTCNN, is used where it is asked for.
 """
 
-from fakeface.faces.boxes import MIN_FACE, judgeable, largest
+from fakeface.faces.boxes import MIN_FACE, is_judgeable, largest
 from fakeface.faces.detector import Detector, DetectorSource, open_detector
 from fakeface.faces.haar import Haar
 from fakeface.faces.mtcnn import MTCNN
@@ -17,7 +17,7 @@ __all__ = [
     "DetectorSource",
     "Haar",
     "YuNet",
-    "judgeable",
+    "is_judgeable",
     "largest",
     "open_detector",
     "yunet_path",

@@ -34,14 +34,14 @@ class Found(NamedTuple):
 NOTHING: Final = Found(np.empty((0, 4)), np.empty(0))
 
 
-def judgeable(width: int, height: int) -> bool:
+def is_judgeable(width: int, height: int) -> bool:
     """Whether a face of that many pixels is large enough."""
     return min(width, height) >= MIN_FACE * NARROW and height >= MIN_FACE
 
 
 def largest(faces: Iterable[Face]) -> Face | None:
     """The largest face that can be judged, or None."""
-    able = [face for face in faces if judgeable(face.box.w, face.box.h)]
+    able = [face for face in faces if is_judgeable(face.box.w, face.box.h)]
     return max(able, key=lambda face: face.box.w * face.box.h, default=None)
 
 

@@ -27,7 +27,7 @@ class Detector(Protocol):
     def detect(self, image: RGB) -> tuple[Face, ...]:
         """Faces of an upright RGB picture, from left to right; empty where there is none.
 
-        Those too small to be judged are among them; see `boxes.judgeable`.
+        Those too small to be judged are among them; see `boxes.is_judgeable`.
         """
         ...
 

@@ -55,7 +55,7 @@ def later_frames(picture: Picture) -> Iterator[Picture]:
         yield picture
 
 
-def at_frame(picture: Picture, frame: int) -> Picture:
+def go_to_frame(picture: Picture, frame: int) -> Picture:
     """The picture at the frame that an analysis speaks of, which is mostly the one it has."""
     if frame == picture.looked[-1]:
         return picture

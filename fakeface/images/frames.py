@@ -85,7 +85,7 @@ def decode_pixels(data: bytes, header: Encoded) -> Decoded:
     rgb, remark = pixels.to_rgb(image, header.profile)
     del image  # which may be large, before the picture is turned
     notes = (*header.notes, remark) if remark else tuple(header.notes)
-    return Decoded(pixels.upright(rgb, header.orientation), header.frames, notes)
+    return Decoded(pixels.turn_upright(rgb, header.orientation), header.frames, notes)
 
 
 @contextmanager

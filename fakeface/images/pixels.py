@@ -91,7 +91,7 @@ def _deep_grey(band: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def upright(rgb: RGB, orientation: int) -> RGB:
+def turn_upright(rgb: RGB, orientation: int) -> RGB:
     """Undoes the way the camera was held."""
     if orientation >= 5:
         rgb = rgb.swapaxes(0, 1)

@@ -8,6 +8,7 @@ a codec does.
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import signal
@@ -95,7 +96,7 @@ def _answer(link: socket.socket, data: bytes, frame: int, own: int) -> None:
 def _bound(own: int, seconds: int, memory: int) -> None:
     """Bounds what the rest of the work may take."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(used.ru_utime + used.ru_stime)
+    spent = math.ceil(used.ru_utime + used.ru_stime)  # limits are whole seconds: rather one more
     for kind, limit in (
         (resource.RLIMIT_CPU, spent + seconds),
         (resource.RLIMIT_AS, own + memory),

@@ -119,8 +119,8 @@ class _Worker:
     def _why(self, error: Exception) -> types.ImageError:
         """What to say of the file over which the process was lost."""
         code = None
-        if not isinstance(error, TimeoutError):
-            with suppress(subprocess.TimeoutExpired):
+        if isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError):
+            with suppress(subprocess.TimeoutExpired):  # it is ending, or has ended
                 code = self._process.wait(2)
         if isinstance(error, TimeoutError) or code == -signal.SIGXCPU:
             return types.ImageTooLarge(TOO_SLOW)
@@ -131,7 +131,7 @@ def _read_answer(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
     """What an answer means, the pixels of which come next in the memory.
 
     Raises:
-        EOFError, ValueError, KeyError, TypeError: it is none that an intact process gives.
+        ValueError, KeyError, TypeError: it is none that an intact process gives.
     """
     if "error" in said:
         raise _ERRORS[said["error"]](said["sentence"])
@@ -142,7 +142,7 @@ def _read_answer(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
     while at < size:
         count = memory.readinto(pixels.data[at:])
         if not count:
-            raise EOFError
+            raise ValueError("too few pixels")
         at += count
     return Decoded(pixels.reshape(said["shape"]), said["frames"], tuple(said["notes"]))
 

@@ -53,8 +53,8 @@ class Entry:
         facts: see `describe`.
         plots: see `find_plots`.
         sources: of every set but those on which something was chosen.
-        missed: the sources of fakes of which it catches the smallest part, under one half.
-        flagged: the sources of photographs of which it calls the largest part AI-generated.
+        misses: the sources of fakes of which it catches the smallest part, under one half.
+        false_alarms: the sources of photographs of which it calls the largest part AI-generated.
         operating_points: see `operating_points`.
         problems: sentences on files that are damaged and were left out.
     """
@@ -63,8 +63,8 @@ class Entry:
     facts: ModelResult
     plots: Mapping[str, Path]
     sources: tuple[Source, ...]
-    missed: tuple[Source, ...]
-    flagged: tuple[Source, ...]
+    misses: tuple[Source, ...]
+    false_alarms: tuple[Source, ...]
     operating_points: Mapping[str, Any] | None
     problems: tuple[str, ...] = ()
 
@@ -90,15 +90,15 @@ def make_entry(card: Card, folder: Path, *, least: int = 20, most: int = 5) -> E
         problems.append(f"{_without(folder, error)} The model gives no out-of-distribution score.")
     every = list_sources(metrics)
     large = sorted((s for s in every if s.n >= least), key=lambda s: s.value)
-    missed = [s for s in large if s.kind == "fakes" and s.value < 0.5]
-    flagged = [s for s in reversed(large) if s.kind == "photographs" and s.value > 0]
+    misses = [s for s in large if s.kind == "fakes" and s.value < 0.5]
+    false_alarms = [s for s in reversed(large) if s.kind == "photographs" and s.value > 0]
     return Entry(
         card=card,
         facts=describe(card, folder),
         plots=find_plots(card, folder),
         sources=every,
-        missed=tuple(missed[:most]),
-        flagged=tuple(flagged[:most]),
+        misses=tuple(misses[:most]),
+        false_alarms=tuple(false_alarms[:most]),
         operating_points=operating_points(card),
         problems=tuple(problems),
     )

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from fakeface.images import decoder, fetch
-from fakeface.models import checkpoints, zoo
 from fakeface.page.errors import describe_error
 from fakeface.page.parts import render
 from fakeface.page.stopping import admit
-from fakeface.page.uploads import Upload, name_of, read_upload, using
+from fakeface.page.uploads import Upload, hold, name_of, read_upload
 from fakeface.report.pictures import embed
 from fakeface.types import Analysis, Picture
 
@@ -42,7 +41,7 @@ def answer(sent: Sent | None, view: View, show: Callable[[Picture], Answer]) -> 
     """Show the picture that was sent; whatever goes wrong becomes a sentence in the HTML."""
     if not sent:
         return {"html": render_blank(view)}
-    with using(*uploads_of(sent)):
+    with hold(*uploads_of(sent)):
         try:
             with admit():
                 return show(read_sent(sent))
@@ -70,6 +69,7 @@ def render_analysis(
     view: View,
     started: float,
     problems: Sequence[str] = (),
+    others: bool = False,
 ) -> str:
     """The HTML of an analysis.
 
@@ -79,17 +79,16 @@ def render_analysis(
         view: `check` shows the first model, `compare` all of them.
         started: when the work on it began, by `time.perf_counter`.
         problems: sentences to show above it.
+        others: other models are installed, to compare with.
     """
-    cards = checkpoints.installed()
     return render(
         "result.html",
         state=analysis.status.value,
         view=view,
         analysis=analysis,
-        titles={card.name: zoo.title(card) for card in cards},
         judges={judge.model: judge for judge in analysis.judges},
         problems=problems,
-        others=len(cards) > 1,
+        others=others,
         seconds=time.perf_counter() - started,
         **embed(picture, analysis),
     )

@@ -17,7 +17,7 @@ from fakeface.page.batch import find_uploads
 from fakeface.page.errors import errors_in_a_sentence
 from fakeface.page.parts import LIMITS
 from fakeface.page.service import judge, judge_file
-from fakeface.page.uploads import Upload, read_upload, using
+from fakeface.page.uploads import Upload, hold, read_upload
 from fakeface.report.html import to_html
 from fakeface.report.record import to_dict, to_record
 
@@ -61,7 +61,7 @@ def compare(picture: gr.FileData, models: list[str] | None = None) -> AnalysisRe
         The same object as `python -m fakeface analyse --json`, with a consensus for each face.
     """
     upload = cast(Upload, picture)
-    with errors_in_a_sentence(), using(upload):
+    with errors_in_a_sentence(), hold(upload):
         names = models or [card.name for card in checkpoints.installed()]
         data, file = read_upload(upload)
         return to_dict(judge_file(lambda: data, file, names)[0])
@@ -78,7 +78,7 @@ def check_batch(pictures: list[gr.FileData], model: str = "") -> list[AnalysisRe
         One object a file, as of `check`; a file that is no picture has the status unreadable.
     """
     uploads = cast(list[Upload], pictures)
-    with errors_in_a_sentence(), using(*uploads), batch.open_items(find_uploads(uploads)) as items:
+    with errors_in_a_sentence(), hold(*uploads), batch.open_items(find_uploads(uploads)) as items:
         return [to_dict(judge_file(item.read, item.name, [model])[0]) for item in items]
 
 
@@ -96,7 +96,7 @@ def make_report(
         The text of the page, and an object as of `check` with the heatmaps as PNG in data URLs.
     """
     upload = cast(Upload, picture)
-    with errors_in_a_sentence(), using(upload):
+    with errors_in_a_sentence(), hold(upload):
         read = decoder.read_picture(*read_upload(upload))
         analysis = judge(read, models or [""], explain=True, faithful=faithful)
         return {"html": to_html(analysis, read), "json": to_record(analysis)}

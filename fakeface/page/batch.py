@@ -17,7 +17,7 @@ from fakeface.page.installed import Installed
 from fakeface.page.parts import make_part, make_radio, send_again
 from fakeface.page.service import judge_file
 from fakeface.page.stopping import admit
-from fakeface.page.uploads import Upload, find_upload, name_of, using
+from fakeface.page.uploads import Upload, find_upload, hold, name_of
 from fakeface.report.pictures import data_url
 from fakeface.report.record import to_dict
 from fakeface.report.text import count_faces
@@ -32,7 +32,7 @@ def judge_batch(sent: Sent | None, model: str) -> Iterator[dict[str, Any]]:
     uploads: list[Upload] = list((sent or {}).get("files", ()))
     header = scan.header(bom=True).decode()  # people open it in Excel
     value: dict[str, Any] = {"rows": [], "done": 0, "total": len(uploads), "header": header}
-    with using(*uploads, *(sent or {}).get("earlier", ())):
+    with hold(*uploads, *(sent or {}).get("earlier", ())):
         try:
             with admit(), batch.open_items(find_uploads(uploads)) as items:
                 value["total"] = len(items)

@@ -26,22 +26,28 @@ from fakeface.page.installed import Installed
 from fakeface.page.parts import LIMITS, answer_busy, make_part, make_radio, send_again
 from fakeface.page.service import judge
 from fakeface.page.stopping import admit
-from fakeface.page.uploads import using
+from fakeface.page.uploads import hold
 from fakeface.report.html import to_html
 from fakeface.report.record import to_record
 from fakeface.types import FakefaceError, Picture
 
 
-def check_photo(sent: Sent | None, model: str) -> Answer:
-    """One picture by one model, as the value of assets/answer.js."""
+def check_photo(sent: Sent | None, model: str, *, others: bool = False) -> Answer:
+    """One picture by one model, as the value of assets/answer.js.
+
+    Args:
+        sent: by the browser.
+        model: its name.
+        others: other models are installed, to compare with.
+    """
     faithful = bool((sent or {}).get("faithful"))
-    return answer(sent, "check", lambda picture: _show(picture, model, faithful))
+    return answer(sent, "check", lambda picture: _show(picture, model, faithful, others))
 
 
-def _show(picture: Picture, model: str, faithful: bool) -> Answer:
+def _show(picture: Picture, model: str, faithful: bool, others: bool) -> Answer:
     started = time.perf_counter()
     analysis = judge(picture, [model], explain=True, faithful=faithful)
-    html = render_analysis(analysis, picture, view="check", started=started)
+    html = render_analysis(analysis, picture, view="check", started=started, others=others)
     # What the browser sends back, with the photo, when it wants a report on this answer.
     (name,) = analysis.models
     return {
@@ -64,7 +70,7 @@ def make_report(sent: Sent) -> dict[str, Any]:
         `name`, `type` and `text` of a file, or a `message` that says what went wrong.
     """
     try:
-        with using(*uploads_of(sent)), admit():
+        with hold(*uploads_of(sent)), admit():
             picture = read_sent(sent)
             if picture.sha256 != sent.get("sha256"):
                 raise FakefaceError("What lies at this address has changed; fetch it again.")
@@ -119,11 +125,14 @@ def lay_out(installed: Installed, examples: Sequence[Example]) -> None:
             shown = make_part("answer", value={"html": blank}, drop="#drop form")
             report = make_part("report", value={})
 
+    def check_one(sent: Sent | None, name: str) -> Answer:
+        return check_photo(sent, name, others=len(installed.cards) > 1)
+
     def report_on(event: gr.EventData) -> dict[str, Any]:
         return make_report(event._data or {})
 
     sending = drop.change(
-        check_photo, [drop, model], shown,
+        check_one, [drop, model], shown,
         api_visibility="private", show_progress="minimal", **LIMITS,
     )  # fmt: skip
     sending.failure(None, None, shown, js=answer_busy(html=render_error("check", BUSY)))

@@ -84,7 +84,7 @@ def read_upload(upload: Upload) -> tuple[bytes, str]:
 
 
 @contextmanager
-def using(*uploads: Upload) -> Iterator[None]:
+def hold(*uploads: Upload) -> Iterator[None]:
     """Keep uploads while the block runs; whoever uses one last deletes it.
 
     An upload that is gone already is no error here.

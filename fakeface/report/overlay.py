@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fakeface.images.decoder import at_frame
+from fakeface.images.decoder import go_to_frame
 from fakeface.types import RGB, Analysis, Box, FaceReport, Heatmap, Picture, Score, Verdict
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; black text reads on all.
@@ -45,7 +45,7 @@ def overlay(
         ValueError: `model` is none of the analysis.
     """
     if isinstance(picture, Picture):
-        picture = at_frame(picture, analysis.frame).rgb
+        picture = go_to_frame(picture, analysis.frame).rgb
     out: RGB = picture.copy(order="C")
     for face in analysis.too_small:
         for colour, width in ((_BLACK, 2), (_TOO_SMALL, 1)):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fakeface.images.decoder import at_frame
+from fakeface.images.decoder import go_to_frame
 from fakeface.types import Analysis, Box, Heatmap, Picture
 
 PICTURE_SIDE: Final = 1280  # pixels, at most, of the whole picture in a page
@@ -27,7 +27,7 @@ def embed(picture: Picture, analysis: Analysis | None = None) -> dict[str, Any]:
         analysis: which frame of a moving picture is to be shown; the one in `picture` without.
     """
     if analysis is not None:
-        picture = at_frame(picture, analysis.frame)
+        picture = go_to_frame(picture, analysis.frame)
 
     @functools.cache
     def crop(region: Box) -> str:

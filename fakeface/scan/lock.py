@@ -26,7 +26,7 @@ def lock_path(table: Path) -> Path:
 
 
 @contextmanager
-def locked(table: Path) -> Iterator[None]:
+def lock(table: Path) -> Iterator[None]:
     """Hold a table until the block ends; the system lets go of it when the process dies.
 
     A hidden file beside the table is what is locked, since the table itself may be replaced.
@@ -35,9 +35,9 @@ def locked(table: Path) -> Iterator[None]:
         TableError: another process holds it, or the folder takes no files.
     """
     path = lock_path(table)
-    lock = FileLock(path, blocking=False)
+    file_lock = FileLock(path, blocking=False)
     try:
-        lock.acquire()
+        file_lock.acquire()
     except Timeout as error:
         raise TableError(
             f"{table} is being written by another scan{_holder(path)}; wait for its end, or name "
@@ -54,7 +54,7 @@ def locked(table: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink()  # while it is held, so that nobody else's is removed
-        lock.release()
+        file_lock.release()
 
 
 def _holder(path: Path) -> str:

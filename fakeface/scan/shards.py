@@ -85,7 +85,7 @@ def _members(file: Stored, picture: Callable[[str], bool], left_out: LeftOut) ->
                     else:
                         yield _member(file, name, archive, info, packed)
     except Exception as error:  # of the storage, of tarfile, of a decompressor
-        yield _refused(file.name, DamagedImage(_damaged("tar archive", error)))
+        yield _refuse(file.name, DamagedImage(_describe_damage("tar archive", error)))
 
 
 def _refusal(
@@ -108,7 +108,7 @@ def _member(
     file: Stored, name: str, archive: tarfile.TarFile, info: tarfile.TarInfo, packed: bool
 ) -> Item:
     if info.size > images.MAX_BYTES:
-        return _refused(name, ImageTooLarge(images.TOO_MANY_BYTES))
+        return _refuse(name, ImageTooLarge(images.TOO_MANY_BYTES))
     if not packed and not info.issparse():
         return Item(name, partial(_part, file, info.offset_data, info.size, name))
     content = archive.extractfile(info)  # it can be read in passing only
@@ -127,7 +127,7 @@ def _rows(file: Stored, left_out: LeftOut) -> Iterator[Item]:
         import pyarrow.parquet
     except ImportError:
         sentence = "Parquet files need the package pyarrow; run `pip install pyarrow`."
-        yield _refused(file.name, UnsupportedFormat(sentence))
+        yield _refuse(file.name, UnsupportedFormat(sentence))
         return
     try:
         with file.open() as stream:
@@ -135,7 +135,7 @@ def _rows(file: Stored, left_out: LeftOut) -> Iterator[Item]:
             column = _column(table.schema_arrow)
             if column is None:
                 sentence = "This Parquet file has no column of pictures; name one of them `image`."
-                yield _refused(file.name, UnsupportedFormat(sentence))
+                yield _refuse(file.name, UnsupportedFormat(sentence))
                 return
             row = 0
             for batch in table.iter_batches(_ROWS, columns=[column]):
@@ -144,13 +144,13 @@ def _rows(file: Stored, left_out: LeftOut) -> Iterator[Item]:
                     yield _cell(f"{file.name}/{row}", value)
                     row += 1
     except Exception as error:  # of the storage, of pyarrow
-        yield _refused(file.name, DamagedImage(_damaged("Parquet file", error)))
+        yield _refuse(file.name, DamagedImage(_describe_damage("Parquet file", error)))
 
 
 def _cell(name: str, value: Any) -> Item:
     data = value.get("bytes") if isinstance(value, dict) else value
     if data is None:
-        return _refused(name, ImageError("This row holds no picture; its cell is empty."))
+        return _refuse(name, ImageError("This row holds no picture; its cell is empty."))
     return Item(name, partial(bytes, data))
 
 
@@ -175,13 +175,13 @@ def _column(schema: Any) -> str | None:
     return usual[0] if usual else found[0] if len(found) == 1 else None
 
 
-def _refused(name: str, error: ImageError) -> Item:
+def _refuse(name: str, error: ImageError) -> Item:
     def read() -> NoReturn:
         raise error
 
     return Item(name, read)
 
 
-def _damaged(kind: str, error: Exception) -> str:
+def _describe_damage(kind: str, error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     return f"This {kind} is damaged, or cannot be read to its end ({text}); fetch it again."

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fakeface.files import write_atomically
-from fakeface.scan.lock import TableError, lock_path, locked
+from fakeface.scan.lock import TableError, lock, lock_path
 from fakeface.scan.rows import COLUMNS, Content, Csv, Format, JsonLines, Row
 from fakeface.types import Status
 
@@ -84,7 +84,7 @@ class Table:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(locked(self.path))
+            stack.enter_context(lock(self.path))
             content = self._read()  # again: another scan may have written since
             try:
                 self._prepare(content)

@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from fakeface import __version__
 from fakeface.images import fetch
+from fakeface.models import checkpoints
 from fakeface.page import answers, check, service
 from fakeface.page.check import check_photo, make_report
 from fakeface.page.compare import compare_models
@@ -54,6 +55,18 @@ def test_a_photo_gets_what_the_page_shows_and_no_more(
     assert answer["report"] == {"sha256": digest, "model": "untrained", "faithful": False}
     assert "<!doctype html>" not in answer["html"]
     assert files_in(uploads) == []
+
+
+def test_no_card_is_read_to_show_an_answer(
+    untrained: Path, portrait: bytes, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.load_tools("untrained")
+    monkeypatch.setattr(checkpoints, "survey", lambda root=None: pytest.fail("cards were read"))
+    html = check_photo({"file": send(portrait)}, "untrained")["html"]
+    assert "<dd>MobileNetV2</dd>" in html
+    assert "Compare the models" not in html
+    html = check_photo({"file": send(portrait)}, "untrained", others=True)["html"]
+    assert "Compare the models on this photo" in html
 
 
 def test_a_report_is_made_when_it_is_asked_for(

@@ -18,8 +18,6 @@ from fakeface.page import service
 from fakeface.types import CheckpointError, CheckpointMissing
 from tests.conftest import card, random_network
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[2]
 
 # What the package of that name does on ZeroGPU, as far as a page can tell: each call runs in a

@@ -16,7 +16,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from fakeface.page.uploads import ROUTE, find_upload, read_upload, using
+from fakeface.page.uploads import ROUTE, find_upload, hold, read_upload
 from fakeface.types import ImageError
 from tests.page.helpers import Send, files_in
 
@@ -45,7 +45,7 @@ def test_equal_uploads_are_files_of_their_own(server: TestClient, uploads: Path)
     assert len({one["path"] for one in ours}) == CLIENTS
     assert server.waiting == {one["path"] for one in ours}  # which Gradio deletes when they are old
     for number, one in enumerate(ours, 1):
-        with using(one):
+        with hold(one):
             assert read_upload(one) == (b"the same", "photo.jpg")
         assert len(files_in(uploads)) == CLIENTS - number
     assert list(uploads.iterdir()) == []
@@ -67,7 +67,7 @@ def test_the_last_user_deletes_an_upload(send: Send, uploads: Path) -> None:
     seen: list[bytes] = []
 
     def use() -> None:
-        with using(shared):
+        with hold(shared):
             begun.wait(30)
             with last:  # one after another leaves, and the file stays for those behind
                 seen.append(read_upload(shared)[0])
@@ -83,15 +83,15 @@ def test_the_last_user_deletes_an_upload(send: Send, uploads: Path) -> None:
 
 def test_a_request_keeps_its_upload_while_others_give_it_up(send: Send, uploads: Path) -> None:
     kept, other = send(b"data"), send(b"other")
-    with using(kept):
-        with using(other, kept, {"path": "gone"}, {}):
+    with hold(kept):
+        with hold(other, kept, {"path": "gone"}, {}):
             pass
         assert files_in(uploads) == [Path(kept["path"])]
     assert files_in(uploads) == []
 
 
 def test_a_fault_deletes_the_upload_too(send: Send, uploads: Path) -> None:
-    with pytest.raises(ZeroDivisionError), using(send(b"data")):
+    with pytest.raises(ZeroDivisionError), hold(send(b"data")):
         _ = 1 / 0
     assert files_in(uploads) == []
 
@@ -109,7 +109,7 @@ def test_a_forged_upload_is_refused(kind: str, uploads: Path, tmp_path: Path) ->
         "none": {"path": None},
         "nothing": {},
     }[kind]
-    with using(forged), pytest.raises(ImageError, match="no longer on the server"):
+    with hold(forged), pytest.raises(ImageError, match="no longer on the server"):
         read_upload(forged)
     assert secret.read_bytes() == b"secret"
 

@@ -32,12 +32,14 @@ from train.datasets.epochs import blend_chance, draw, limit
 from train.datasets.faces import FaceSet
 from train.datasets.sources import read_manifest
 from train.training.distil import Teacher, shrink
-from train.training.loop import average_weights, mix
+from train.training.loop import fit, fit_head
 from train.training.net2net import widen
 from train.training.patch_loss import PatchLogits, patch_loss
 from train.training.precision import autocast
-from train.training.recipes import UnknownRecipe, changed, complete, load_recipe
+from train.training.recipes import UnknownRecipe, change, complete, load_recipe
+from train.training.run import average_weights
 from train.training.schedule import open_stages, parameter_groups
+from train.training.step import mix, step
 
 # -- the phases -----------------------------------------------------------------------------------
 
@@ -104,14 +106,14 @@ def test_the_first_phase_moves_the_head_alone(pool, tmp_path):
     recipe = dataclasses.replace(TINY, backbone="convnext_tiny")  # it has no batch norm
     run = make_run(pool, tmp_path / "run", recipe)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
-    run.fit_head()
+    fit_head(run)
     assert moved(run.model, before) == {"head.fc.weight", "head.fc.bias"}
 
 
 def test_layers_without_weights_get_their_statistics_before_the_head_is_fitted(pool, tmp_path):
     run = make_run(pool, tmp_path / "run", TINY)
     run.model.bn1.running_mean.fill_(0.25)  # as if it came with weights
-    run.fit_head()
+    fit_head(run)
     assert torch.all(run.model.bn1.running_mean == 0.25)
     assert run.model.bn2.running_mean.any()
     assert not run.model.bn2.training
@@ -130,7 +132,7 @@ def test_two_small_batches_make_the_step_of_one_large_batch(pool, tmp_path):
         run.model.train().requires_grad_(True)
         before = run.model.head.fc.weight.detach().clone()
         optimizer = torch.optim.SGD(run.model.parameters(), lr=1.0)
-        run.step(PatchLogits(run.model), run.batches(recipe.accumulate, 0), optimizer, 0)
+        step(run, PatchLogits(run.model), run.batches(recipe.accumulate, 0), optimizer, 0)
         changes.append((run.model.head.fc.weight.detach() - before).flatten())
     assert changes[0].abs().max() > 0
     assert torch.allclose(*changes, rtol=0.1, atol=0.03 * float(changes[0].abs().max()))
@@ -236,7 +238,7 @@ def test_the_local_loss_asks_only_what_is_known():
 
 def test_a_run_with_blends_is_judged_on_blends_too(pool, tmp_path):
     run = make_run(pool, tmp_path, dataclasses.replace(TINY, blend_share=0.4, patch_loss=0.5))
-    run.fit()
+    fit(run)
     lines = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert len(lines) == 4
     judged = [0.6 * float(line["val_auc_without_swaps"]) + 0.4 * float(line["val_auc_blended"])
@@ -273,17 +275,17 @@ def test_families_may_be_drawn_alike(pool):
 
 
 def test_a_recipe_is_changed_in_one_thing():
-    one = changed(TINY, ["mixup=1", "augmentation.resize=[0.5, 0.2, 2.0]", "seed=4"])
+    one = change(TINY, ["mixup=1", "augmentation.resize=[0.5, 0.2, 2.0]", "seed=4"])
     resized = dataclasses.replace(TINY.augmentation, resize=(0.5, 0.2, 2.0))
     assert one == dataclasses.replace(TINY, mixup=1.0, augmentation=resized, seed=4)
-    assert changed(TINY, []) == TINY
+    assert change(TINY, []) == TINY
 
 
 @pytest.mark.parametrize("wrong", ["mixup", "nothing=1", "mixup=much", "seed=1.5", "phases=[]",
                                    "augmentation.nothing=1", "backbone=3"])  # fmt: skip
 def test_a_change_that_changes_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=wrong.partition("=")[0]):
-        changed(TINY, [wrong])
+        change(TINY, [wrong])
 
 
 def test_a_recipe_written_by_an_older_release_is_read():
@@ -292,7 +294,7 @@ def test_a_recipe_written_by_an_older_release_is_read():
     old |= {"local": 0.5, "window": 0, "resample_share": 0.0}
     assert complete(old) == new
     assert complete({**old, "window": 96})["window"] == 96, "it would pass for another recipe"
-    assert changed(TINY, ["local=0.5"]).patch_loss == 0.5
+    assert change(TINY, ["local=0.5"]).patch_loss == 0.5
 
 
 def test_a_recipe_may_stand_in_a_file_of_ones_own(tmp_path):

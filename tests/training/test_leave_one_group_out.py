@@ -23,8 +23,8 @@ from train.evaluation import linear_probe as probe
 from train.evaluation.leave_one_group_out import families, leave_out, split_family, summarise
 from train.evaluation.store import read_json, write_json
 from train.training import finetune
-from train.training.loop import Run
 from train.training.recipes import Phase, Recipe
+from train.training.run import Run
 
 # family -> label, kind, and how red its pictures are
 FAMILIES = {

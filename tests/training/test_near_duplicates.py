@@ -14,7 +14,7 @@ from fakeface.faces import open_detector
 from fakeface.types import Box
 from tests.pools import record
 from train.datasets.faces import find_faces
-from train.datasets.near_duplicates import correlated, find_near_duplicates, shrink
+from train.datasets.near_duplicates import find_correlated, find_near_duplicates, shrink
 from train.datasets.sources import read_manifest
 
 POOL = os.environ.get("FAKEFACE_POOL", "")
@@ -49,8 +49,8 @@ def test_copies_across_splits_are_found_whole_and_by_face(tmp_path):
 
 def test_pictures_of_one_split_may_look_alike():
     same = np.stack([shrink(scene(1))] * 3)
-    assert list(correlated(same, np.array(["val"] * 3), 0.9)) == []
-    apart = list(correlated(same, np.array(["train", "val", "val"]), 0.9))
+    assert list(find_correlated(same, np.array(["val"] * 3), 0.9)) == []
+    apart = list(find_correlated(same, np.array(["train", "val", "val"]), 0.9))
     assert [pair[:2] for pair in apart] == [(0, 1), (0, 2)]
 
 

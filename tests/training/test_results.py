@@ -106,7 +106,7 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
     found = {goal.title: goal for goal in assess(made)}
 
     def said(title: str) -> tuple[float | None, str]:
-        return found[title].measured, found[title].gap()
+        return found[title].value, found[title].gap()
 
     assert said("AUC on test") == (0.985, "met")
     assert said("AUC on test, every model") == (0.94, "**0.010**")
@@ -116,7 +116,7 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
     assert said("AUC on DFDC swaps, second step") == (0.87, "**0.030**")
     assert said("AUC on unseen sources") == (None, "")
     worst = found["photographs of any one source called AI-generated"]
-    assert (worst.measured, worst.gap()) == (0.12, "**2.0 %**")
+    assert (worst.value, worst.gap()) == (0.12, "**2.0 %**")
     assert worst.note == "First; z, n = 150"
     assert said("photographs in the wild called AI-generated") == (0.06, "**1.0 %**")
     assert said("calibration error (ECE) on test") == (0.031, "**0.001**")
@@ -124,7 +124,7 @@ def test_each_goal_is_reckoned_from_what_is_stored(made):
         0.01
     )
     flips = found["verdicts that flip under re-encoding"]
-    assert (flips.measured, flips.note) == (0.03, "First; half the size")
+    assert (flips.value, flips.note) == (0.03, "First; half the size")
     # The probe is no model that is shipped, however good.
     assert said("AUC on a generator left out, mean") == (0.91, "met")
     assert said("AUC on a generator left out, worst") == (0.7, "**0.100**")

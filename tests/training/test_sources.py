@@ -34,10 +34,10 @@ from train.datasets.records import (
     Record,
     SourceError,
     check_groups,
+    drop_copies,
+    drop_swaps,
     fingerprint,
     share,
-    without_copies,
-    without_swaps,
 )
 from train.datasets.sources import main, open_source, open_sources, read_manifest, short
 from train.datasets.wilddeepfake import VAL, Spread
@@ -124,7 +124,7 @@ def test_the_overlap_that_is_said_is_counted(monkeypatch):
 
 def test_a_copy_stays_in_the_test_set_and_leaves_the_others():
     copy = {"sha256": "c" * 64}
-    kept = without_copies(
+    kept = drop_copies(
         [
             record("train", **copy),
             record("test", split="test", **copy),
@@ -134,15 +134,15 @@ def test_a_copy_stays_in_the_test_set_and_leaves_the_others():
         ]
     )
     assert [r.group for r in kept] == ["test", "again", "other"]
-    kept = without_copies([record("train", **copy), record("val", split="val", **copy)])
+    kept = drop_copies([record("train", **copy), record("val", split="val", **copy)])
     assert [r.group for r in kept] == ["val"]
 
 
 def test_swaps_are_left_out_where_there_are_other_fakes():
     photo, swap = record("p"), record("s", label=1, kind="swap")
     generated = record("g", label=1, kind="generated")
-    assert without_swaps([photo, swap, generated]) == [photo, generated]
-    assert without_swaps([photo, swap]) == [photo, swap]
+    assert drop_swaps([photo, swap, generated]) == [photo, generated]
+    assert drop_swaps([photo, swap]) == [photo, swap]
 
 
 def test_a_share_is_even_and_of_the_name_alone():
@@ -339,10 +339,10 @@ def test_frames_are_spread_over_the_whole_sequence(n, shuffled):
     spread, read = Spread(10), []
     for number in numbers:
         spread.offer(str(number), lambda number=number: read.append(number) or b"%d" % number)
-        assert len(spread.held) <= 80
-    chosen = [int(name) for name, _ in spread.chosen()]
+        assert len(spread.frames) <= 80
+    chosen = [int(name) for name, _ in spread.choose()]
     assert chosen == sorted(set(chosen)) and len(chosen) == min(n, 10)
-    assert all(int(data) == int(name) for name, data in spread.chosen())
+    assert all(int(data) == int(name) for name, data in spread.choose())
     gaps = np.diff([-n / 20, *chosen, n + n / 20])
     assert gaps.max() <= (2.0 if shuffled else 1.3) * n / 10 + 1
     assert len(read) < 600, "most of a long sequence is passed over unread"
@@ -475,7 +475,7 @@ def test_names_that_lead_elsewhere_are_not_followed(tmp_path):
         ]
     )
     assert [
-        (key, spread.chosen()) for key, spread in wilddeepfake.sequences(BytesIO(data), 10).items()
+        (key, spread.choose()) for key, spread in wilddeepfake.sequences(BytesIO(data), 10).items()
     ] == [(("0", "fake", "0"), [("1", picture(2))])]
 
 

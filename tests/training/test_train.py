@@ -27,9 +27,12 @@ from tests.pools import TINY, make_run, record, row, tiny_pool, write_manifest
 from train.augment.degrade import Augmentation, augment, jitter
 from train.datasets.epochs import draw
 from train.evaluation import out_of_distribution as reference
+from train.training import loop
 from train.training.initialise import initialise
 from train.training.recipes import Phase, runs
+from train.training.run import Run
 from train.training.state import RunMismatch
+from train.training.step import step
 
 # -- what is drawn --------------------------------------------------------------------------------
 
@@ -121,17 +124,17 @@ def run(pool: Path, folder: Path, kill_at: int | None = None, init: Path | None 
     if init:
         initialise(training.model, TINY.backbone, str(init))
     steps = 0
-    step = training.step
 
-    def counted(*args):
+    def count(*args):
         nonlocal steps
         if steps == kill_at:
             raise Killed
         steps += 1
         return step(*args)
 
-    training.step = counted  # type: ignore[method-assign]
-    training.fit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "step", count)
+        loop.fit(training)
 
 
 @pytest.mark.slow
@@ -179,7 +182,7 @@ def test_a_run_does_not_go_on_as_another(pool, tmp_path, change, said):
     """0.8.0 went on with whatever it found, and the card then told a false origin."""
     first = make_run(pool, tmp_path / "run")
     first.resume()
-    first.fit_head()
+    loop.fit_head(first)
     first.save()
     make_run(pool, tmp_path / "run").resume()  # the same may go on
     new = change(first, pool)
@@ -191,35 +194,35 @@ def test_a_run_does_not_go_on_as_another(pool, tmp_path, change, said):
             second.model.conv_stem.weight[0, 0, 0, 0] += new
     else:
         second = make_run(pool, tmp_path / "run", new)
-    for attempt in (second.fit, second.finished):
+    for attempt in (loop.fit, Run.is_finished):
         with pytest.raises(RunMismatch, match=re.escape(said)):
-            attempt()
+            attempt(second)
 
 
 def test_the_state_of_an_older_release_is_refused(pool, tmp_path):
     training = make_run(pool, tmp_path / "run")
     training.resume()
-    training.fit_head()
+    loop.fit_head(training)
     training.save()
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     del state["identity"]
     torch.save(state, tmp_path / "run" / "state.pt")
     with pytest.raises(RunMismatch, match="of an older release"):
-        make_run(pool, tmp_path / "run").fit()
+        loop.fit(make_run(pool, tmp_path / "run"))
 
 
 def test_a_run_knows_that_it_is_finished(pool, tmp_path):
     training = make_run(pool, tmp_path / "run", dataclasses.replace(TINY, phases=()))
-    assert not training.finished()
-    training.fit()
-    assert make_run(pool, tmp_path / "run", training.recipe).finished()
+    assert not training.is_finished()
+    loop.fit(training)
+    assert make_run(pool, tmp_path / "run", training.recipe).is_finished()
 
 
 @pytest.mark.slow
 def test_a_run_learns_what_there_is_to_learn(pool, tmp_path):
     phases = (Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 4, 3e-3))
     recipe = dataclasses.replace(TINY, samples=96, phases=phases)
-    make_run(pool, tmp_path / "run", recipe).fit()
+    loop.fit(make_run(pool, tmp_path / "run", recipe))
     with (tmp_path / "run" / "log.csv").open() as file:
         log = list(csv.DictReader(file))
     assert [r["phase"] for r in log] == ["head", "last stage"] + ["all layers"] * 4
@@ -235,7 +238,7 @@ def test_a_run_has_one_file_for_tensorboard_however_many_lines_it_notes(pool, tm
         assert {s.step: s.value for s in scalars(path)} == pytest.approx(
             {i + 1: 0.5 + i / 10 for i in range(epoch + 1)}
         ), "a kill would lose a line"
-    training.fit()
+    loop.fit(training)
     assert training.journal.board is None
     assert list((tmp_path / "run").glob("events.*")) == [path]
 

@@ -313,7 +313,7 @@ def test_every_model_tells_how_it_did(
                 caught = 100 * found["verdicts_on_fake"][Verdict.FAKE]
                 expect(row.first).to_contain_text(f"{caught:.1f} %")
                 expect(row.first).to_contain_text(f"{found['auc']['value']:.3f}")
-        for failure in zoo.make_entry(card, models / card.name).missed:
+        for failure in zoo.make_entry(card, models / card.name).misses:
             expect(shown.locator(".failures")).to_contain_text(failure.source)
         for plot in shown.locator(".plots img").all():
             plot.scroll_into_view_if_needed()

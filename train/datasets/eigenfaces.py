@@ -1,4 +1,4 @@
-"""Faces that belong to nobody, for tests: `python -m train.datasets.eigenfaces`.
+"""Faces that belong to nobody, for tests.
 
 The tests need artificial faces that are free to ship. These are drawn from a principal
 component model of photographs (Turk and Pentland, "Eigenfaces for Recognition", 1991): crude, soft

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path, PurePath
 
 from fakeface.scan.sources import EXTENSIONS
-from train.datasets.records import Record, SourceError, digests, share, without_copies
+from train.datasets.records import Record, SourceError, digests, drop_copies, share
 
 LABELS = {"real": 0, "fake": 1}
 SPLITS = {
@@ -73,7 +73,7 @@ def read_folder(folder: Path, cache: Path) -> list[Record]:
             f"{folder} holds no pictures below both real/ and fake/; lay them out so, or give a "
             "manifest (see train/README.md)."
         )
-    return with_val(without_copies(records))
+    return carve_val(drop_copies(records))
 
 
 def split_of(group: str) -> str:
@@ -82,7 +82,7 @@ def split_of(group: str) -> str:
     return "test" if at < TEST else "val" if at < TEST + VAL else "train"
 
 
-def with_val(records: list[Record], part: float = VAL) -> list[Record]:
+def carve_val(records: list[Record], part: float = VAL) -> list[Record]:
     """Where no record is of val, those of a part of the training groups become it."""
     if any(record.split == "val" for record in records):
         return records

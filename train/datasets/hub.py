@@ -50,11 +50,10 @@ def files(repository: str) -> Listing:
 
 def stream(repository: str, revision: str, name: str) -> BinaryIO:
     """One file, read block by block; a block that breaks off is asked for again."""
-    from datasets import DownloadConfig
-    from datasets.download.streaming_download_manager import xopen
+    from huggingface_hub import HfFileSystem
 
-    url = f"hf://datasets/{repository}@{revision}/{name}"
-    file: BinaryIO = xopen(url, "rb", download_config=DownloadConfig(token=token()))
+    system = HfFileSystem(token=token())
+    file: BinaryIO = system.open(f"datasets/{repository}@{revision}/{name}", "rb")
     return file
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fakeface.progress import progress
-from train.datasets.records import Record, SourceError, digests, without_copies
+from train.datasets.records import Record, SourceError, digests, drop_copies
 
 log = logging.getLogger("train")
 
@@ -56,7 +56,7 @@ def read(folder: Path | None, cache: Path) -> list[Record]:
     if len(files) != PICTURES:
         log.warning("140k Real and Fake Faces has %d pictures; here are %d", PICTURES, len(files))
     known = digests(list(files), place, cache)
-    return without_copies(
+    return drop_copies(
         [
             Record(
                 path=path,
@@ -144,12 +144,12 @@ def fetch(folder: Path) -> None:
                 f"Kaggle refuses the download ({status}); check ~/.kaggle/kaggle.json, accept the "
                 f"terms at {PAGE} with that account, and run the same command again."
             ) from error
-        raise SourceError(_broken(error)) from error
+        raise SourceError(_describe_error(error)) from error
     except (requests.RequestException, ValueError) as error:
-        raise SourceError(_broken(error)) from error
+        raise SourceError(_describe_error(error)) from error
 
 
-def _broken(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return (
         f"The download from {PAGE} broke off ({' '.join(str(error).split())[:200]}); run the same "
         "command again: it goes on where it stopped."

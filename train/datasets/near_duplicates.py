@@ -60,7 +60,7 @@ def find_near_duplicates(records: Sequence[Record], faces: Faces) -> list[Pair]:
     return [
         Pair(records[i], records[j], correlation, by)
         for miniatures, threshold, by in ((whole, WHOLE, "whole picture"), (by_face, FACE, "face"))
-        for i, j, correlation in correlated(miniatures, splits, threshold)
+        for i, j, correlation in find_correlated(miniatures, splits, threshold)
     ]
 
 
@@ -74,7 +74,7 @@ def shrink(image: RGB) -> FloatArray:
     return np.zeros_like(centred) if flat else (centred / length).astype(np.float32)
 
 
-def correlated(
+def find_correlated(
     miniatures: FloatArray, splits: np.ndarray[tuple[int], np.dtype[np.str_]], threshold: float
 ) -> Iterator[tuple[int, int, float]]:
     """Rows i < j of different splits whose correlation is above the threshold.

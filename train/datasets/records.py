@@ -82,7 +82,7 @@ def check_groups(records: Sequence[Record]) -> int:
     return overlap
 
 
-def without_copies(records: Sequence[Record]) -> list[Record]:
+def drop_copies(records: Sequence[Record]) -> list[Record]:
     """The records less those whose bytes stand in another split too: test keeps them, then val.
 
     So training is what loses by a copy, and the test set stays whole.
@@ -99,7 +99,7 @@ def without_copies(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
-def without_swaps(records: Sequence[Record]) -> list[Record]:
+def drop_swaps(records: Sequence[Record]) -> list[Record]:
     """All but face swaps, which are another, harder task; all, where there are no other fakes."""
     rest = [record for record in records if record.kind != "swap"]
     return rest if any(record.label for record in rest) else list(records)

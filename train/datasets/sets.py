@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from fakeface.models import evaluation_sets
-from train.datasets.records import Record, SourceError, only, without_swaps
+from train.datasets.records import Record, SourceError, drop_swaps, only
 from train.datasets.splits import calibration, choice
 
 TITLES = {name: str(title) for name, title in evaluation_sets.TITLES.items()}
@@ -42,8 +42,8 @@ def choose(records: Sequence[Record], name: str) -> list[Record]:
         wild = [r for r in records if r.split == "test_wild"]
         return [r for r in wild if r.label == 0 or WILD[name](r)]
     if name in PARTS:
-        return without_swaps(PARTS[name](records))
-    return without_swaps([r for r in records if r.split == name])
+        return drop_swaps(PARTS[name](records))
+    return drop_swaps([r for r in records if r.split == name])
 
 
 def check_classes(records: Iterable[Record], name: str) -> None:

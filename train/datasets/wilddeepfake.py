@@ -27,7 +27,7 @@ from typing import BinaryIO
 from fakeface.files import write_atomically
 from fakeface.progress import progress
 from train.datasets import hub
-from train.datasets.records import Record, SourceError, digest, share, without_copies
+from train.datasets.records import Record, SourceError, digest, drop_copies, share
 
 log = logging.getLogger("train")
 
@@ -74,27 +74,27 @@ class Spread:
     count: int
     step: int = 1
     seen: int = 0
-    held: list[tuple[str, bytes]] = field(default_factory=list)
+    frames: list[tuple[str, bytes]] = field(default_factory=list)
 
     def offer(self, name: str, read: Callable[[], bytes]) -> None:
         """Let one pass; it is only read if it is held."""
         if self.seen % self.step == 0:
-            self.held.append((name, read()))
-            if len(self.held) > 8 * self.count:
-                self.held = self.ordered()[::2]
+            self.frames.append((name, read()))
+            if len(self.frames) > 8 * self.count:
+                self.frames = self.sort()[::2]
                 self.step *= 2
         self.seen += 1
 
-    def chosen(self) -> list[tuple[str, bytes]]:
+    def choose(self) -> list[tuple[str, bytes]]:
         """At most `count` of them."""
-        n, held = len(self.held), self.ordered()
+        n, held = len(self.frames), self.sort()
         if n <= self.count:
             return held
         return [held[(2 * i + 1) * n // (2 * self.count)] for i in range(self.count)]
 
-    def ordered(self) -> list[tuple[str, bytes]]:
+    def sort(self) -> list[tuple[str, bytes]]:
         """What is held, by the numbers that the frames are named after."""
-        return sorted(self.held, key=lambda pair: _natural(pair[0]))
+        return sorted(self.frames, key=lambda pair: _natural(pair[0]))
 
 
 def read(folder: Path | None, cache: Path, frames: int = FRAMES) -> list[Record]:
@@ -228,7 +228,7 @@ def keep(shard: Shard, root: Path, frames: int, so_far: str = "") -> None:
     with (part / "frames.csv").open("w", newline="") as table:
         writer = csv.writer(table)
         for (video, label, sequence), spread in kept.items():
-            for frame, data in spread.chosen():
+            for frame, data in spread.choose():
                 name = f"{video}_{label}_{sequence}_{frame}.png"
                 (part / name).write_bytes(data)
                 writer.writerow((name, video, label, sequence, digest(data)))
@@ -292,7 +292,7 @@ def _records(root: Path, shards: Sequence[Shard]) -> list[Record]:
                 sequence=f"{group}/{label}/{sequence}",
             )
         )
-    return without_copies(records)
+    return drop_copies(records)
 
 
 def _natural(name: str) -> tuple[int, str]:

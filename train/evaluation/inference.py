@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def in_threads(function: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
+def map_in_threads(function: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
     """`map` by threads, in order, with no more results waiting than workers can make at once."""
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(workers) as pool:

@@ -43,9 +43,10 @@ from train.evaluation.metrics import Array, auc_interval, wilson
 from train.evaluation.runs import load_run
 from train.evaluation.store import RESULTS, read_json, round_numbers, write_json
 from train.training.initialise import initialise
-from train.training.loop import Run
+from train.training.loop import fit
 from train.training.memory import keep_freed
-from train.training.recipes import Recipe, changed, complete, load_recipe
+from train.training.recipes import Recipe, change, complete, load_recipe
+from train.training.run import Run
 
 # Trains on the records of train and val it is given; returns what scores others.
 Train = Callable[[Sequence[Record], str], Callable[[Sequence[Record]], Array]]
@@ -155,8 +156,8 @@ def by_recipe(recipe: Recipe, faces: Faces, folder: Path, init: str, device: str
         accelerator = Accelerator(cpu=device == "cpu")
         run = Run(recipe, list(known), faces, place, 2, accelerator, 120.0)
         initialise(run.model, recipe.backbone, init)
-        if not run.finished():
-            run.fit()
+        if not run.is_finished():
+            fit(run)
         model = load_run(place, device)
         return lambda records: predict(model, records, faces)[1]
 
@@ -238,7 +239,7 @@ def make_recipe(args: argparse.Namespace, faces: Faces) -> Candidate:
     Raises:
         ValueError: a change is none of a recipe.
     """
-    recipe = changed(load_recipe(args.recipe), args.set)
+    recipe = change(load_recipe(args.recipe), args.set)
     changes = [*args.set, *(f"also={short(spec)}" for spec in args.also)]
     name = re.sub(r"[^\w.=+-]+", "-", "+".join([args.recipe, *changes]))
     asked = f"{args.recipe} --init {Path(args.init).name}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fakeface.stability import COPIES, Copy, at_most, reencode, scale, variants
+from fakeface.stability import COPIES, Copy, reencode, scale, shrink_to, variants
 from fakeface.types import RGB, Box
 from train.datasets.sets import check_classes
 from train.evaluation.measure import SEED
@@ -16,8 +16,8 @@ from train.evaluation.scored import Scored, find_flips
 from train.evaluation.scores import Scores, View
 
 TIERS: Final[Mapping[str, Callable[[RGB], RGB]]] = {
-    "longest side at most 768 px, JPEG 60": lambda image: reencode(at_most(image, 768), 60),
-    "longest side at most 512 px, JPEG 40": lambda image: reencode(at_most(image, 512), 40),
+    "longest side at most 768 px, JPEG 60": lambda image: reencode(shrink_to(image, 768), 60),
+    "longest side at most 512 px, JPEG 40": lambda image: reencode(shrink_to(image, 512), 40),
     "half the size": lambda image: scale(image, 0.5),
     "twice the size": lambda image: scale(image, 2.0),
 }

@@ -24,7 +24,7 @@ from fakeface.progress import progress
 from fakeface.types import RGB, Box
 from train.datasets.faces import Faces
 from train.datasets.records import Record
-from train.evaluation.inference import BATCH, in_threads, quick_logits
+from train.evaluation.inference import BATCH, map_in_threads, quick_logits
 from train.evaluation.metrics import Array
 
 CLEAN = "clean"
@@ -145,7 +145,9 @@ def score(
         waiting.clear()
 
     try:
-        for made in progress(in_threads(prepare, todo, workers), total=len(todo), desc=model.name):
+        for made in progress(
+            map_in_threads(prepare, todo, workers), total=len(todo), desc=model.name
+        ):
             waiting += made
             if len(waiting) >= BATCH:
                 flush()

@@ -38,8 +38,8 @@ def overview_table(all_of: Stored) -> str:
 def target_table(all_of: Stored) -> str:
     """What was aimed at, what came of it, and what is missing."""
     rows = [
-        [g.title, f"{'at least' if g.at_least else 'at most'} {g.shown(g.target)}",
-         g.shown(g.measured) if g.measured is not None else "not measured",
+        [g.title, f"{'at least' if g.at_least else 'at most'} {g.spell(g.target)}",
+         g.spell(g.value) if g.value is not None else "not measured",
          g.gap(), g.note]
         for g in assess(all_of)
     ]  # fmt: skip

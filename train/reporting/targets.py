@@ -19,7 +19,7 @@ class Target:
     Attributes:
         title: what it is.
         target: the number.
-        measured: what came of it; None where it was not measured.
+        value: what came of it; None where it was not measured.
         note: of which model, source or family.
         at_least: the target is a lower limit, else an upper one.
         percent: it is a share, written in per cent.
@@ -27,7 +27,7 @@ class Target:
 
     title: str
     target: float
-    measured: float | None
+    value: float | None
     note: str = ""
     at_least: bool = True
     percent: bool = False
@@ -35,18 +35,18 @@ class Target:
     @property
     def missing(self) -> float:
         """By how much it is missed; 0 where it is met."""
-        if self.measured is None:
+        if self.value is None:
             return 0.0
-        return max(0.0, (self.target - self.measured) * (1 if self.at_least else -1))
+        return max(0.0, (self.target - self.value) * (1 if self.at_least else -1))
 
     def gap(self) -> str:
         """For the table."""
-        if self.measured is None:
+        if self.value is None:
             return ""
-        return f"**{self.shown(self.missing)}**" if self.missing else "met"
+        return f"**{self.spell(self.missing)}**" if self.missing else "met"
 
-    def shown(self, value: float) -> str:
-        """A number in this goal's own way of writing."""
+    def spell(self, value: float) -> str:
+        """A number in this target's own way of writing."""
         return f"{100 * value:.1f} %" if self.percent else f"{value:.3f}"
 
 

@@ -28,10 +28,11 @@ from train.datasets.records import Record, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Teacher
 from train.training.initialise import initialise
-from train.training.loop import BEST, Run
+from train.training.loop import fit
 from train.training.memory import keep_freed
 from train.training.precision import PRECISIONS
 from train.training.recipes import Recipe, load_recipe
+from train.training.run import BEST, Run
 
 log = logging.getLogger("train")
 
@@ -129,11 +130,11 @@ def train(args: argparse.Namespace) -> None:
         len(run.validation.records), fingerprint(records), check_groups(records),
     )  # fmt: skip
     log.info("%s", dataclasses.asdict(recipe))
-    finished = run.finished()  # or it is another run, whose description must stay
+    finished = run.is_finished()  # or it is another run, whose description must stay
     if accelerator.is_main_process and not finished:
         about = describe(args, recipe, run.train, accelerator)
         (folder / "run.json").write_text(json.dumps(about, indent=2))
-    run.fit()
+    fit(run)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from fakeface.faces import open_detector
 from fakeface.types import CheckpointMismatch
 from train.datasets.faces import find_faces
 from train.datasets.sources import add_data_arguments, read_data, short
-from train.training.loop import BEST, Run
 from train.training.recipes import Recipe, complete
+from train.training.run import BEST, Run
 
 # What of a recipe decides how a network is judged.
 _JUDGED = ("backbone", "size", "margin", "batch", "blend_share")

@@ -14,7 +14,7 @@ from fakeface.models.preprocess import Preprocessing
 from fakeface.types import FloatArray
 from train.augment.degrade import UNCHANGED
 from train.datasets.faces import Faces, FaceSet, loader
-from train.datasets.records import Record, SourceError, without_swaps
+from train.datasets.records import Record, SourceError, drop_swaps
 
 _SEED = (0,)  # the same blends for every run
 
@@ -40,7 +40,7 @@ class Validation:
     precision: Callable[[], torch.autocast]
 
     def __post_init__(self) -> None:
-        if {record.label for record in without_swaps(self.records)} != {0, 1}:
+        if {record.label for record in drop_swaps(self.records)} != {0, 1}:
             raise SourceError(
                 "The half of val that weights are chosen by lacks photographs or fakes with a "
                 "face; add groups to val."
@@ -53,7 +53,7 @@ class Validation:
         counts as it does there.
         """
         labels, logits = self._predict(network, FaceSet(self.records, self.faces, self.how))
-        generated = {record.sha256 for record in without_swaps(self.records)}
+        generated = {record.sha256 for record in drop_swaps(self.records)}
         chosen = np.array([record.sha256 in generated for record in self.records])
         auc = float(roc_auc_score(labels[chosen], logits[chosen]))
         found = {

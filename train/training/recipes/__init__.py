@@ -152,7 +152,7 @@ def complete(written: Mapping[str, Any]) -> dict[str, Any]:
     return {**dataclasses.asdict(Recipe(backbone="", phases=())), **now}
 
 
-def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """A recipe with single fields set, for experiments that differ in one thing.
 
     Args:

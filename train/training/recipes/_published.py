@@ -8,7 +8,7 @@ from train.training.recipes import Phase, Recipe
 MIRRORED_ONLY = Augmentation(shift=0.0, zoom=1.0, turn=(0.0, 0.0), clean=1.0, colour=0.0)
 
 
-def published(backbone: str, *, swaps: bool) -> Recipe:
+def reproduce(backbone: str, *, swaps: bool) -> Recipe:
     """A recipe with the published numbers: batch, learning rate, epochs, decay, pictures.
 
     Args:

@@ -1,5 +1,5 @@
 """ConvNeXt-Tiny on WildDeepfake, with the published hyper-parameters."""
 
-from train.training.recipes._published import published
+from train.training.recipes._published import reproduce
 
-RECIPE = published("convnext_tiny", swaps=True)
+RECIPE = reproduce("convnext_tiny", swaps=True)

@@ -1,5 +1,5 @@
 """ResNet-50 on 140k Real and Fake Faces, with the published hyper-parameters."""
 
-from train.training.recipes._published import published
+from train.training.recipes._published import reproduce
 
-RECIPE = published("resnet50", swaps=False)
+RECIPE = reproduce("resnet50", swaps=False)
