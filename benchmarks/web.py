@@ -25,7 +25,7 @@ from fakeface.faces import MTCNN
 from fakeface.report.html import STYLES
 from fakeface.types import Analysis, Picture
 from tests.ui.serve import chromium
-from tests.web.browser import engine, judge, served
+from tests.ui.static import engine, judge, served
 from train.datasets.sources import read_manifest
 
 

