@@ -17,9 +17,7 @@ from train.formats import to_onnx
 from train.formats.network import describe, take
 
 PRECISION: Final = "int8 weights"
-_LEAST: Final = (
-    16_384  # numbers; smaller weights, such as those of depthwise layers, stay as they are
-)
+_LEAST: Final = 16_384  # numbers; smaller weights, such as those of depthwise layers, stay
 
 
 def write_light(model: Model) -> tuple[bytes, dict[str, str]]:

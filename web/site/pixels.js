@@ -78,72 +78,82 @@ export function shrink(image, width, height, part = [0, 0, width, height]) {
   if (width === image.width && height === image.height) return crop(image, part);
   const across = area(image.width, width, part[0], part[2]);
   const down = area(image.height, height, part[1], part[3]);
-  return resample(image, across, down, (sum) => Math.floor(sum + 0.5));
+  return resample(image, across, down);
 }
 
 // A square picture brought to `side` pixels, as OpenCV's INTER_AREA does it where it enlarges, too.
 export function toSquare(image, side) {
   if (image.width >= side) return shrink(image, side, side);
   const steps = between(image.width, side);
-  return resample(image, steps, steps, (sum) => Math.floor(sum + 0.5));
+  return resample(image, steps, steps);
 }
 
 // Pillow's bicubic filter, which widens when it shrinks, in the same whole numbers.
 export function bicubic(image, width, height) {
   if (width === image.width && height === image.height) return image;
-  const whole = (sum) => (sum + HALF) >> BITS; // a Uint8ClampedArray clips what the filter overshoots
-  const tall = resample(image, cubic(image.width, width), null, whole);
-  return resample(tall, null, cubic(image.height, height), whole);
+  // One direction after the other, with whole levels between them, as Pillow does it.
+  const tall = resample(image, cubic(image.width, width), same(image.height));
+  return resample(tall, same(width), cubic(image.height, height));
 }
 
-const BITS = 22; // of a weight behind the point, in Pillow
-const HALF = 1 << (BITS - 1);
-
-// Both filters: weights [first, [w0, w1, ...]] for each new column and row; null leaves them as they
-// are. Only the rows that some new row needs are looked at.
-function resample(image, across, down, toLevel) {
-  const width = across ? across.length : image.width;
-  const rows = down ?? Array.from({ length: image.height }, (_, y) => [y, [1]]);
-  const data = new Uint8ClampedArray(width * rows.length * 3);
-  const sums = new Float64Array(width * 3);
-  let last = { y: -1, row: null };
-  const row = (y) => {
-    if (!across) return image.data.subarray(y * width * 3, (y + 1) * width * 3);
-    if (last.y !== y) last = { y, row: combine(image, y, across) };
-    return last.row;
-  };
-  rows.forEach(([first, weights], to) => {
+// New columns and rows by the tables `across` and `down`. A row is brought to its new width when a new
+// row needs it, and kept for the next one.
+function resample(image, across, down) {
+  const length = across.first.length * 3;
+  const height = down.first.length;
+  const data = new Uint8ClampedArray(length * height); // clips what a filter overshoots
+  const sums = new Float64Array(length);
+  const row = new Float64Array(length);
+  let kept = -1;
+  for (let to = 0; to < height; to++) {
     sums.fill(0);
-    weights.forEach((weight, i) => {
-      const line = row(first + i);
-      for (let j = 0; j < sums.length; j++) sums[j] += weight * line[j];
-    });
-    const at = to * width * 3;
-    for (let j = 0; j < sums.length; j++) data[at + j] = toLevel(sums[j]);
-  });
-  return { width, height: rows.length, data: new Uint8Array(data.buffer) };
+    for (let i = down.start[to]; i < down.start[to + 1]; i++) {
+      const y = down.first[to] + i - down.start[to];
+      if (y !== kept) combine(image, y, across, row);
+      kept = y;
+      const weight = down.weights[i];
+      for (let j = 0; j < length; j++) sums[j] += weight * row[j];
+    }
+    for (let j = 0; j < length; j++) data[to * length + j] = Math.floor(sums[j] + 0.5);
+  }
+  return { width: length / 3, height, data: new Uint8Array(data.buffer) };
 }
 
-// One row of a picture at its new width.
-function combine(image, y, across) {
-  const out = new Float64Array(across.length * 3);
-  across.forEach(([first, weights], x) => {
-    let from = (y * image.width + first) * 3;
+// Row y of a picture at its new width, into `out`.
+function combine({ width, data }, y, { first, start, weights }, out) {
+  for (let x = 0; x < first.length; x++) {
+    let from = (y * width + first[x]) * 3;
     let [red, green, blue] = [0, 0, 0];
-    for (const weight of weights) {
-      red += weight * image.data[from++];
-      green += weight * image.data[from++];
-      blue += weight * image.data[from++];
+    for (let i = start[x]; i < start[x + 1]; i++) {
+      red += weights[i] * data[from++];
+      green += weights[i] * data[from++];
+      blue += weights[i] * data[from++];
     }
-    out.set([red, green, blue], x * 3);
-  });
-  return out;
+    out[3 * x] = red;
+    out[3 * x + 1] = green;
+    out[3 * x + 2] = blue;
+  }
 }
+
+// A filter in one direction: new pixel i is made of the old ones from first[i] on, with the weights
+// from start[i] to start[i + 1]. `make` gives [first, [weight, ...]] of a new pixel.
+function table(count, make) {
+  const rows = Array.from({ length: count }, (_, i) => make(i));
+  const start = new Int32Array(count + 1);
+  rows.forEach(([, weights], i) => (start[i + 1] = start[i] + weights.length));
+  return {
+    first: Int32Array.from(rows, ([first]) => first),
+    start,
+    weights: Float64Array.from(rows.flatMap(([, weights]) => weights)),
+  };
+}
+
+const same = (count) => table(count, (i) => [i, [1]]);
 
 // Weights of `count` new pixels from the one at `start` on, of `to` that are made of `from`.
 function area(from, to, start, count) {
   const scale = from / to;
-  return Array.from({ length: count }, (_, i) => {
+  return table(count, (i) => {
     const left = (start + i) * scale;
     const right = Math.min(left + scale, from);
     const weights = [];
@@ -157,7 +167,7 @@ function area(from, to, start, count) {
 
 // Weights of `to` new pixels where there are fewer old ones.
 function between(from, to) {
-  return Array.from({ length: to }, (_, i) => {
+  return table(to, (i) => {
     const first = Math.min(Math.floor((i * from) / to), from - 1);
     const share = i + 1 - ((first + 1) * to) / from;
     if (share <= 0 || first === from - 1) return [first, [1]];
@@ -165,16 +175,18 @@ function between(from, to) {
   });
 }
 
+// Pillow's bicubic filter; its weights have 22 bits behind the point.
 function cubic(from, to) {
   const scale = from / to;
   const wide = Math.max(1, scale);
-  return Array.from({ length: to }, (_, i) => {
+  const unit = 2 ** 22;
+  return table(to, (i) => {
     const centre = (i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - 2 * wide + 0.5));
     const end = Math.min(from, Math.trunc(centre + 2 * wide + 0.5));
     const weights = Array.from({ length: end - first }, (_, x) => keys((x + first - centre + 0.5) / wide));
     const total = weights.reduce((sum, weight) => sum + weight);
-    return [first, weights.map((w) => Math.trunc((w / total) * 2 ** BITS + (w < 0 ? -0.5 : 0.5)))];
+    return [first, weights.map((w) => Math.trunc((w / total) * unit + (w < 0 ? -0.5 : 0.5)) / unit)];
   });
 }
 
