@@ -26,6 +26,7 @@ COMMANDS = {
         "note what known faces look like, to warn of others",
     ),
     "evaluate": ("evaluate", "measure a model"),
+    "int8": ("evaluation.int8", "measure what int8 changes"),
     "pointing": ("evaluation.pointing", "measure the heatmap against a known mask"),
     "cross-dataset": ("reporting.cross_dataset", "measure runs that are not exported"),
     "leave-one-group-out": (

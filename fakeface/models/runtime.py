@@ -20,7 +20,7 @@ import platformdirs
 import torch
 from torch import nn
 
-from fakeface.types import FloatArray
+from fakeface.types import EngineError, FloatArray
 
 Precision: TypeAlias = Literal["f32", "bf16"]
 # A batch, float32 (N, 3, S, S) -> logits (N, 1) and features (N, D), float32.
@@ -155,6 +155,22 @@ def compile_graph(graph: Any, precision: Precision) -> Runtime:
         return np.array(logits, np.float32), np.array(features, np.float32)
 
     return run
+
+
+def read_network(data: bytes) -> Runtime:
+    """A network of an ONNX file with the outputs of `TwoOutputs`, which runs in its own precision.
+
+    Raises:
+        EngineError: OpenVINO is not installed, or cannot run it.
+    """
+    try:
+        import openvino
+
+        return compile_graph(openvino.Core().read_model(data), "f32")
+    except (ImportError, RuntimeError) as error:
+        raise EngineError(
+            f"OpenVINO cannot run the int8 network ({_first_line(error)}); leave int8 out."
+        ) from error
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from fakeface.models.calibrate import Calibration
 from fakeface.models.runtime import Runtime
-from train.formats import to_executorch, to_litert, to_onnx, to_openvino
+from train.formats import to_executorch, to_int8, to_litert, to_onnx, to_openvino
 from train.formats.network import ConversionError, Network
 
 
@@ -66,7 +66,7 @@ class Format:
 
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 
-# These differ from PyTorch by rounding alone.
+# All but int8 differ from PyTorch by rounding alone.
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         f.name: f
@@ -74,6 +74,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 "onnx", ".onnx", "fp32", _ONNX, 0.001,
                 to_onnx.write, to_onnx.run, to_onnx.read_metadata,
+            ),
+            Format(
+                "onnx-int8", ".int8.onnx", "int8", {**_ONNX, "nncf": "nncf"}, 0.15,
+                to_int8.write, to_onnx.run, to_onnx.read_metadata,
             ),
             Format(
                 "openvino", ".openvino", "fp16", {"openvino": "openvino"}, 0.001,
