@@ -25,6 +25,7 @@ def write(network: Network, path: Path) -> None:
     if not len(network.faces):
         raise ConversionError("int8 is fitted to faces of train; name them with --data MANIFEST.")
     os.environ.setdefault("NNCF_CI", "1")  # else it reports to its maker
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # of CUDA, not used
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what it imports
         import nncf
