@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import train.__main__
 from fakeface.models import checkpoints
@@ -62,11 +63,10 @@ def test_a_network_in_int8_is_a_quarter_of_the_size(untrained, tmp_path):
     assert how.read_metadata(path) == network.metadata
     checkpoints.write_int8(tmp_path / "checkpoints" / "untrained", model.card, path.read_bytes())
     quick = checkpoints.load("untrained", engine="int8")
-    batch = model.network.conv_stem.weight.new_tensor(faces)
-    (wanted, features), (found, own) = model.forward(batch), quick.forward(batch)
-    assert features.shape == own.shape
-    assert np.corrcoef(features.ravel(), own.ravel())[0, 1] > 0.98
-    assert 0 < np.abs(found - wanted).max() < 3 * np.abs(wanted).std()
+    batch = torch.from_numpy(faces)
+    wanted, found = model.logits(batch), quick.logits(batch)
+    assert found.shape == wanted.shape
+    assert 0 < np.abs(found - wanted).max() < 0.5 * np.ptp(wanted)
 
 
 def test_int8_without_faces_is_one_sentence():

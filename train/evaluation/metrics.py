@@ -101,7 +101,7 @@ def balanced_accuracy(labels: Array, p_fake: Array) -> float:
 
 
 def reliability(labels: Array, p_fake: Array, bins: int = 15) -> tuple[Array, Array, Array]:
-    """What was promised and what was true, over bins of equal width.
+    """p(fake) and the share of fakes, over bins of equal width.
 
     Returns:
         Mean p(fake), share of fakes, and how many pictures, of each bin that holds any.

@@ -14,9 +14,8 @@ import torch
 from scipy.special import expit
 
 from fakeface.models.calibrate import Calibration
-from fakeface.models.runtime import Runtime
 from train.formats import to_executorch, to_int8, to_litert, to_onnx, to_openvino
-from train.formats.network import ConversionError, Network
+from train.formats.network import ConversionError, Network, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Format:
     packages: Mapping[str, str]
     limit: float
     write: Callable[[Network, Path], None]
-    run: Callable[[Path], Runtime]
+    run: Callable[[Path], Run]
     read_metadata: Callable[[Path], dict[str, str]]
     note: str = ""
 
@@ -136,12 +135,9 @@ def write_checked(
 
 
 @torch.inference_mode()
-def compare(
-    runtime: Runtime, network: Network, faces: torch.Tensor, calibration: Calibration
-) -> float:
+def compare(run: Run, network: Network, faces: torch.Tensor, calibration: Calibration) -> float:
     """The largest difference of p(fake) from PyTorch's, over faces (N, 3, size, size)."""
-    wanted = network.module(faces)[0].numpy()
-    found = runtime(faces)[0]
+    wanted, found = network.module(faces).numpy(), run(faces)
     p_fake = (expit(calibration.calibrate(z.astype(np.float64))) for z in (found, wanted))
     return float(np.abs(next(p_fake) - next(p_fake)).max())
 
