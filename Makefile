@@ -53,7 +53,7 @@ space: ## the folder to push to Hugging Face Spaces, in build/space
 	@rm -rf $(SPACE) && mkdir -p $(SPACE)
 	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py checkpoints examples fakeface \
 		requirements.txt README.md LICENSE | tar -xf - -C $(SPACE)
-	@for kind in safetensors png jpg; do \
+	@for kind in safetensors onnx png jpg; do \
 		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes
 	@echo "$(SPACE) is ready; push it with: hf upload USER/NAME $(SPACE) . --repo-type space"
 

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -18,7 +18,7 @@ import torch
 
 from fakeface import quality
 from fakeface.crowd import FalseAlarms, judge_together
-from fakeface.evidence.provenance import find
+from fakeface.evidence.apart import read_evidence
 from fakeface.faces import Detector, is_judgeable
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
@@ -103,8 +103,8 @@ def analyse(
         faithful: measure how faithful each heatmap is, which takes seconds; see
             `fakeface.explain.faithfulness`.
         stability: score re-encoded copies too; a verdict that flips in one becomes unsure. "near"
-            scores them only for faces whose verdict a copy may turn, for less work. The limit was
-            measured with the light model on test; see `fakeface.stability.may_turn`.
+            scores only those that may turn a verdict, for less work; see
+            `fakeface.stability.may_turn`.
         provenance: look for what the file says of its own origin, which changes no score.
 
     Returns:
@@ -131,7 +131,7 @@ def analyse(
         detector=detector.name,
         models=tuple(model.name for model in models),
         faces=faces,
-        provenance=find(picture.data) if provenance else (),
+        provenance=read_evidence(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
         too_small=too_small,
@@ -207,7 +207,7 @@ def _judge_of(model: Model) -> Judge:
         model.sha256,
         limits.real_below,
         limits.fake_above,
-        title=card.title,
+        title=model.title,
         summary=card.summary,
         terms=card.terms,
     )
@@ -259,7 +259,8 @@ def _run(
     """
     tables, spent = [], []
     familiarity: FloatArray | None = None
-    picked: set[int] = set(range(len(boxes))) if stability is True else set()
+    everyone = range(len(boxes)) if stability is True else ()
+    wanted = [set(everyone) for _ in COPIES]
     for model in models:
         start = time.perf_counter()
         parts = [_forward(model, [(image, part)]) for part in _split(boxes)]
@@ -269,26 +270,49 @@ def _run(
         table[0] = logits
         tables.append(table)
         if stability == "near":
-            picked |= {i for i, z in enumerate(logits) if may_turn(model.calibration, float(z))}
+            for copy, those in zip(COPIES, wanted):
+                those |= {i for i, z in enumerate(logits) if may_turn(model.card, copy, float(z))}
         if model is models[0] and model.reference:
             familiarity = model.reference.score(features)
     margin = max(model.preprocessing.margin for model in models)
-    for chosen in _split(sorted(picked)):
-        copies = list(variants(image, [boxes[i] for i in chosen], margin))
-        large = np.array([[is_judgeable(box.w, box.h) for box in moved] for _, moved in copies])
-        if not large.any():
+    for chosen in _split(sorted(set().union(*wanted))):
+        views, places = _copies(image, boxes, margin, [own.intersection(chosen) for own in wanted])
+        if not views:
             continue
-        views = [
-            (copy, [box for box, yes in zip(moved, row) if yes])
-            for (copy, moved), row in zip(copies, large)
-        ]
         for number, model in enumerate(models):
             start = time.perf_counter()
-            part = np.full(large.shape, np.nan, np.float32)
-            part[large], _ = _forward(model, views)
-            tables[number][1:, chosen] = part
+            tables[number][places], _ = _forward(model, views)
             spent[number] += time.perf_counter() - start
     return list(zip(tables, spent)), familiarity
+
+
+def _copies(
+    image: RGB, boxes: Sequence[Box], margin: float, wanted: Sequence[Set[int]]
+) -> tuple[list[_View], tuple[list[int], list[int]]]:
+    """The copies of a picture, with those of their faces that can be judged there.
+
+    Args:
+        image: the picture.
+        boxes: its faces.
+        margin: see `variants`.
+        wanted: for each copy which faces.
+
+    Returns:
+        The copies that have any, and for each face in them its row and column of the table.
+    """
+    views: list[_View] = []
+    rows, columns = [], []
+    for row, (copy, those) in enumerate(zip(COPIES, wanted), 1):
+        if not those:
+            continue
+        mine = sorted(those)
+        ((small, moved),) = variants(image, [boxes[i] for i in mine], margin, [copy])
+        large = [(i, box) for i, box in zip(mine, moved) if is_judgeable(box.w, box.h)]
+        if large:
+            views.append((small, [box for _, box in large]))
+            rows += [row] * len(large)
+            columns += [i for i, _ in large]
+    return views, (rows, columns)
 
 
 def _split(items: Sequence[_T]) -> list[Sequence[_T]]:

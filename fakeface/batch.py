@@ -136,7 +136,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> b
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise DamagedImage("This file is damaged within its archive; pack it again.") from error
     if data.startswith(b"PK\x03\x04"):
-        raise UnsupportedFormat("This is an archive in an archive; unpack it and send it apart.")
+        raise UnsupportedFormat("This is an archive in an archive; unpack it and send its files.")
     return data
 
 
@@ -146,7 +146,7 @@ def _folder(info: zipfile.ZipInfo) -> bool:
 
 def _is_hidden(info: zipfile.ZipInfo) -> bool:
     """What systems add by themselves: .DS_Store, __MACOSX/, Thumbs.db."""
-    parts = PurePosixPath(info.filename.replace("\\", "/")).parts  # as some archivers part them
+    parts = PurePosixPath(info.filename.replace("\\", "/")).parts  # some archivers write \ for /
     named = any(part.startswith(".") and part.strip(".") for part in parts)
     return named or "__MACOSX" in parts or parts[-1:] == ("Thumbs.db",)
 

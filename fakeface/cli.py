@@ -16,9 +16,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from fakeface import __version__
 from fakeface.secrets import redact, redact_errors
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from fakeface.contract import ModelResult
     from fakeface.faces import Detector
     from fakeface.models.engine import Model
-    from fakeface.scan.pipeline import Summary
+    from fakeface.scan.summary import Summary
     from fakeface.types import RGB
+
+
+T = TypeVar("T")
 
 
 class _UsageError(Exception):
@@ -146,6 +149,30 @@ def _parser() -> _Parser:
     scan.add_argument(
         "--workers", type=int, metavar="N", help="files at a time (default: processors + 1)"
     )
+    scan.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="this process (default), or the machines of a Ray cluster; see docs/cluster.md",
+    )
+    ray = scan.add_argument_group("for --engine ray")
+    ray.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of the cluster (default: RAY_ADDRESS, else one is started on this machine)",
+    )
+    ray.add_argument(
+        "--actors",
+        type=int,
+        metavar="N",
+        help="processes with the models (default: as many as fit)",
+    )
+    ray.add_argument(
+        "--cpus",
+        type=int,
+        metavar="N",
+        help="processors of an actor (default: 1, or beside a GPU its share)",
+    )
     _add_engine(scan)
     scan.set_defaults(run=_scan)
 
@@ -174,25 +201,41 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), help="where to run (default: the GPU if there is one)"
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="run the networks in int8 on the CPU, for models that have such a file: faster, with "
+        "answers that differ a little; what it gives goes by the checksum of that file",
+    )
 
 
 def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
     """The models and the detector that were asked for."""
-    from fakeface.images import workers
+    from fakeface.images import apart
 
-    workers.warm()  # a process that decodes starts while torch is imported, which takes longer
+    apart.warm()  # a process that decodes starts while torch is imported, which takes longer
     import torch
 
     from fakeface.faces import open_detector
     from fakeface.models import checkpoints
-    from fakeface.types import CheckpointMissing
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise _UsageError("--device cuda: there is no usable GPU here; use --device cpu.")
-    models = []
+    engine = "int8" if args.int8 else None
+    read = functools.partial(checkpoints.load, device=args.device, engine=engine)
+    models = _each_model(args, read)
+    return models, open_detector(args.detector)
+
+
+def _each_model(args: argparse.Namespace, read: Callable[[str], T]) -> list[T]:
+    """What `read` gives for each model that was asked for."""
+    from fakeface.models import checkpoints
+    from fakeface.types import CheckpointMissing
+
+    found = []
     for name in dict.fromkeys(args.model or [checkpoints.default()]):
         try:
-            models.append(checkpoints.load(name, device=args.device))
+            found.append(read(name))
         except CheckpointMissing as error:
             known = [card.name for card in checkpoints.installed()]
             if name in known:
@@ -200,7 +243,7 @@ def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
             raise _UsageError(
                 f"there is no model {name!r}; installed: {', '.join(known) or 'none'}."
             ) from error
-    return models, open_detector(args.detector)
+    return found
 
 
 def _analyse(args: argparse.Namespace) -> int:
@@ -278,27 +321,28 @@ def _scan(args: argparse.Namespace) -> int:
     sources = [*args.sources, *(f"@{path}" for path in args.list)]
     if not sources:
         raise _UsageError("scan needs a SOURCE; see `python -m fakeface scan --help`.")
-    if args.workers is not None and args.workers < 1:
-        raise _UsageError("--workers must be at least 1.")
+    for option in ("workers", "actors", "cpus"):
+        if (getattr(args, option) if getattr(args, option) is not None else 1) < 1:
+            raise _UsageError(f"--{option} must be at least 1.")
+    for option in ("address", "actors", "cpus"):
+        if args.engine == "local" and getattr(args, option) is not None:
+            raise _UsageError(f"--{option} goes with --engine ray.")
     table = Table(args.out, bom=args.bom)
-    models, detector = _open(args)
+    scan = _scan_on_cluster(args) if args.engine == "ray" else _scan_here(args)
     from fakeface.progress import progress
-    from fakeface.scan.lock import TableError
-    from fakeface.scan.pipeline import Summary, scan
+    from fakeface.scan.summary import Summary
+    from fakeface.types import FakefaceError
 
     summary = Summary()
     try:
         scan(
             sources,
             table,
-            models=models,
-            detector=detector,
-            workers=args.workers,
             progress=lambda total: progress(total=total, unit="file"),
             summary=summary,
         )
-    except (TableError, KeyboardInterrupt) as error:
-        if isinstance(error, TableError) and not summary.missing:
+    except (FakefaceError, KeyboardInterrupt) as error:
+        if isinstance(error, FakefaceError) and not summary.missing:
             raise
         _print_summary(summary, args.out)
         what = "interrupted;" if isinstance(error, KeyboardInterrupt) else str(error)
@@ -311,6 +355,30 @@ def _scan(args: argparse.Namespace) -> int:
         return 130 if isinstance(error, KeyboardInterrupt) else 2
     _print_summary(summary, args.out)
     return 0 if summary.read else 1
+
+
+def _scan_here(args: argparse.Namespace) -> Callable[..., object]:
+    models, detector = _open(args)
+    from fakeface.scan.pipeline import scan
+
+    return functools.partial(scan, models=models, detector=detector, workers=args.workers)
+
+
+def _scan_on_cluster(args: argparse.Namespace) -> Callable[..., object]:
+    from fakeface.models import checkpoints
+    from fakeface.scan.cluster import Cluster, scan
+
+    root = checkpoints.checkpoints_root()
+    cluster = Cluster(
+        address=args.address,
+        actors=args.actors,
+        cpus=args.cpus,
+        threads=args.workers,
+        device=args.device,
+        detector=args.detector,
+    )
+    cards = _each_model(args, lambda name: checkpoints.read_card(root / name))
+    return functools.partial(scan, models=cards, cluster=cluster)
 
 
 def _print_summary(summary: Summary, out: Path) -> None:

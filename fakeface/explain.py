@@ -63,10 +63,11 @@ def faithfulness(
 ) -> list[tuple[float, float]]:
     """ROAD of heatmaps, and of a random map to compare with.
 
-    The hottest places are hidden, filled in from what surrounds them, and in another copy as much
-    of the coldest. Told is by how much p of the model's side is lower in the first than in the
-    second, halved, and averaged over how much is hidden. So a map that shows what matters is
-    above a random one, which has 0 on average and yet some luck in a single face.
+    In one copy of the face the hottest places are hidden, that is filled in from what surrounds
+    them, and in another copy as many of the coldest. The number is how much lower p of the model's
+    side is in the first copy than in the second, halved, and averaged over the shares that are
+    hidden. A map that shows what matters gets more than a random one, whose mean over many faces
+    is 0.
 
     Only the order of a map's values counts; equal ones are put in a fixed random order, since a
     map may be 0 in most places. The random map has a heatmap's few values, enlarged alike: single

@@ -1,6 +1,6 @@
 r"""Names of files: one spelling for tables, JSON, reports and terminals, and names in ZIP archives.
 
-A name is a row of bytes, and on Linux any bytes will do; tables and JSON are UTF-8. So a byte that
+On Linux a name may hold any bytes, while tables and JSON are UTF-8. So a byte that
 is not part of UTF-8 is written as `\xE9`: a backslash, an x and its two hex digits. Where a name
 itself holds such four characters, its backslash is written as `\x5C`. All other names are written
 as they are, without normalisation: two files may differ in just that, and the spelling must still

@@ -14,7 +14,7 @@ _LOG_SECONDS = 60.0
 
 
 class _Lines:
-    """A stream that gets whole lines: what tqdm writes over and over stands below each other."""
+    """A stream that gets whole lines: each state of a bar is a line of its own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

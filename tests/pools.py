@@ -1,16 +1,14 @@
-"""A pool of forty pictures to train on in seconds; as a program, one run of it by each process."""
+"""A pool of forty pictures to train on in seconds."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import hashlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from accelerate import Accelerator
 from PIL import Image
@@ -18,7 +16,6 @@ from PIL import Image
 from fakeface.types import RGB, Box, Face
 from train.datasets.records import Record
 from train.datasets.sources import read_manifest
-from train.training.loop import fit
 from train.training.recipes import Phase, Recipe
 from train.training.run import Run
 
@@ -93,19 +90,3 @@ def make_run(pool: Path, folder: Path, recipe: Recipe = TINY) -> Run:
     records = read_manifest(pool)
     faces = {r.sha256: Box(10, 10, 40, 40) for r in records}
     return Run(recipe, records, faces, folder, 1, Accelerator(cpu=True), 0.0)
-
-
-def main(pool: Path, folder: Path) -> None:
-    """Train, and note down what this process ended with."""
-    run = make_run(pool, folder)
-    fit(run)
-    accelerator = run.accelerator
-    rank = accelerator.process_index
-    best = {name: tensor.contiguous() for name, tensor in run.best.items()}
-    safetensors.torch.save_file(best, folder / f"model{rank}.safetensors")
-    (folder / f"rank{rank}").write_text(f"{accelerator.num_processes} processes")
-    accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -138,14 +138,25 @@ def test_without_the_check_there_are_no_copies():
 def test_near_a_threshold_alone_copies_are_scored(monkeypatch):
     data, detector = png(grainy()), Found(FACE, Box(10, 10, 100, 110))
     whole = analyse(data, models=[Grain()], detector=detector)
-    monkeypatch.setattr(analysis_module, "may_turn", lambda calibration, logit: False)
+    monkeypatch.setattr(analysis_module, "may_turn", lambda card, copy, logit: False)
     model = Grain()
     none = analyse(data, models=[model], detector=detector, stability="near")
     assert model.batches == [2] and not none.faces[0].scores[0].variants
-    monkeypatch.setattr(analysis_module, "may_turn", lambda calibration, logit: True)
+    monkeypatch.setattr(analysis_module, "may_turn", lambda card, copy, logit: True)
     near = analyse(data, models=[Grain()], detector=detector, stability="near")
     assert [f.scores[0].variants for f in near.faces] == [f.scores[0].variants for f in whole.faces]
     assert [f.scores[0].verdict for f in near.faces] == [f.scores[0].verdict for f in whole.faces]
+
+
+def test_of_the_copies_only_those_are_made_that_may_turn_a_verdict(monkeypatch):
+    data, detector = png(grainy()), Found(FACE, Box(10, 10, 100, 110))
+    whole = analyse(data, models=[Grain()], detector=detector)
+    monkeypatch.setattr(analysis_module, "may_turn", lambda card, copy, logit: copy is COPIES[1])
+    model = Grain()
+    near = analyse(data, models=[model], detector=detector, stability="near")
+    assert model.batches == [2, 2]
+    for some, all_ in zip(near.faces, whole.faces):
+        assert some.scores[0].variants == all_.scores[0].variants[1:2]
 
 
 def test_a_copy_that_leaves_too_little_of_a_face_does_not_count():
@@ -269,7 +280,8 @@ def test_quality_is_of_each_face_and_of_the_file():
 def test_familiarity_is_that_of_the_first_model():
     def known(distances: list[float]) -> Reference:
         return Reference(
-            np.zeros((2, 3), np.float32),
+            np.zeros(3, np.float32),
+            np.ones(3, np.float32),
             np.eye(3, 1, dtype=np.float32),
             np.ones(1, np.float32),
             1.0,

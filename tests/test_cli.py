@@ -421,6 +421,8 @@ def test_a_damaged_model_does_not_disable_the_others(
         (["analyse", "a.png", "--heatmap", "./a.png"], "replace the picture itself"),
         (["scan", "--out", "out.csv"], "SOURCE"),
         (["scan", ".", "--out", "out.csv", "--workers", "0"], "--workers"),
+        (["scan", ".", "--out", "out.csv", "--engine", "ray", "--actors", "0"], "--actors must"),
+        (["scan", ".", "--out", "out.csv", "--cpus", "2"], "--cpus goes with --engine ray"),
         (["scan", "@absent", "--out", "out.csv"], "The list absent cannot be read"),
         (["scan", "--list", "absent", "--out", "out.csv"], "The list absent cannot be read"),
         (["scan", ".", "--out", "out.jsonl", "--bom"], "only a CSV"),

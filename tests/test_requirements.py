@@ -10,11 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-FILES = (
-    "requirements.txt",
-    "requirements-train.txt",
-    "requirements-export.txt",
-    "requirements-dev.txt",
+FILES = tuple(
+    f"requirements{part}.txt" for part in ("", "-ray", "-train", "-export", "-teach", "-dev")
 )
 SOURCES = [
     ROOT / "app.py",

@@ -284,10 +284,50 @@ def test_addresses(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "memory:///bucket/a.jpg", "memory:///bucket/large.jpg",
         ]  # fmt: skip
         assert list(contents("memory://bucket/notes.txt").values()) == [b"text"]
+        with monkeypatch.context() as patch:  # a list of a million addresses asks for none of them
+            patch.setattr(type(store), "isdir", None)
+            assert contents("memory://bucket/a.jpg") == {"memory:///bucket/a.jpg": png(1)}
+            assert list(contents("memory://bucket/z.tar")) == ["memory:///bucket/z.tar/a.jpg"]
         (absent,) = contents("memory://bucket/absent.jpg").values()
         assert isinstance(absent, ImageError) and "cannot be read" in str(absent)
     finally:
         store.rm("/bucket", recursive=True)
+
+
+def test_a_parquet_file_at_an_address(here: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pictures = [png(i) for i in range(20)]
+    parquet.write_table(pa.table({"image": [{"bytes": data} for data in pictures]}), "a.parquet")
+    store = fsspec.filesystem("memory")
+    store.pipe("/data/train.parquet", Path("a.parquet").read_bytes())
+    try:
+        assert list(contents("memory://data").items()) == [
+            (f"memory:///data/train.parquet/{i}", data) for i, data in enumerate(pictures)
+        ]
+    finally:
+        store.rm("/data", recursive=True)
+
+
+def test_addresses_of_this_machine(here: Path) -> None:
+    pytest.importorskip("fsspec")
+    place("photos/a.jpg", "photos/sub/b.png", data=png(3))
+    packed("photos/0.tar", "w", c_jpg=png(4))
+    assert contents(f"file://{here}/photos") == {
+        f"file://{here}/photos/0.tar/c.jpg": png(4),
+        f"file://{here}/photos/a.jpg": png(3),
+        f"file://{here}/photos/sub/b.png": png(3),
+    }
+
+
+def test_the_hub_without_a_network_is_one_sentence() -> None:
+    """The tests fetch nothing; what hf:// is like inside is told by memory://."""
+    pytest.importorskip("fsspec")
+    (absent,) = contents("hf://datasets/no/pictures").values()
+    assert isinstance(absent, ImageError)
+    assert str(absent).startswith("hf://datasets/no/pictures cannot be read (")
+    assert "\n" not in str(absent) and str(absent).endswith("check its name and your access.")
 
 
 def test_addresses_that_cannot_be_listed_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

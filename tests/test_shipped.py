@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-import torch
 
 from fakeface.analysis import analyse
 from fakeface.faces import Detector
@@ -18,11 +17,13 @@ from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
-from fakeface.types import RGB, Score, Verdict
+from fakeface.types import RGB, Box, Score, Verdict
 from tests.conftest import as_picture
+from tests.drawings import STYLES
 
 NAMES = [card.name for card in checkpoints.installed()]
-MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
+DATA = Path(__file__).parent / "data"
+MADE = sorted((DATA / "eigenfaces").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def pictures(portrait) -> dict[str, RGB]:
 
 @pytest.fixture(scope="module")
 def photographs(pictures, models, haar) -> dict[str, dict[str, Score]]:
-    """The only face of each portrait, judged by every model."""
+    """What every model says of the only face of each portrait."""
     return {name: judge(image, models, haar) for name, image in pictures.items()}
 
 
@@ -57,9 +58,11 @@ def made(models, haar) -> list[dict[str, Score]]:
     return [judge(images.decode(path.read_bytes()), models, haar) for path in MADE]
 
 
-def judge(image: RGB, models: list[Model], haar: Detector) -> dict[str, Score]:
-    """What each model says of the only face of a picture, as in a batch."""
-    (face,) = analyse(as_picture(image), models=models, detector=haar, stability="near").faces
+def judge(
+    image: RGB, models: list[Model], haar: Detector, *, stability: bool = False
+) -> dict[str, Score]:
+    """What each model says of the only face of a picture."""
+    (face,) = analyse(as_picture(image), models=models, detector=haar, stability=stability).faces
     return {score.model: score for score in face.scores}
 
 
@@ -85,6 +88,19 @@ def test_made_faces_are_called_made(model, made):
     assert Verdict.REAL not in said
 
 
+def test_made_faces_are_called_made_after_the_stability_check(models, haar):
+    """Of the default model, which is the cheapest, and which most people ask."""
+    (default,) = (model for model in models if model.name == checkpoints.default())
+    said = [
+        judge(images.decode(path.read_bytes()), [default], haar, stability=True)[default.name]
+        for path in MADE
+    ]
+    assert all(len(score.variants) for score in said)
+    verdicts = [score.verdict for score in said]
+    assert verdicts.count(Verdict.FAKE) >= 0.8 * len(said)
+    assert Verdict.REAL not in verdicts
+
+
 def test_every_made_face_is_more_suspicious_than_every_photograph(model, made, photographs):
     """The order of the labels: p(fake) is high for fakes."""
     fakes = [scores[model.name].p_fake for scores in made]
@@ -108,12 +124,37 @@ def test_the_weights_stay_small():
     assert sum(sizes) < 140e6
 
 
+def familiarity(model, image, box) -> float:
+    """The out-of-distribution score of a face."""
+    assert model.reference is not None, f"run python -m train out-of-distribution {model.name}"
+    return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
+
+
 def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
-    assert model.reference is not None, "run `python -m train out-of-distribution` for it"
-    image = pictures["Grace Hopper"]
-    (face,) = haar.detect(image)
+    for name, image in pictures.items():
+        (face,) = haar.detect(image)
+        assert familiarity(model, image, face.box) >= UNUSUAL, name
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
-    batch = torch.cat([model.tensor(each, [face.box]) for each in (image, noise)])
-    known, unknown = model.reference.score(model.forward(batch)[1])
-    # Either side of where the page begins to warn.
-    assert known > UNUSUAL > unknown
+    assert familiarity(model, noise, face.box) < UNUSUAL
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_drawings_are_unusual_to_a_model(model, haar, pictures, style):
+    for name in ("Grace Hopper", "Eileen Collins"):
+        (face,) = haar.detect(pictures[name])
+        assert familiarity(model, STYLES[style](pictures[name]), face.box) < UNUSUAL, name
+
+
+@pytest.mark.parametrize(
+    ("file", "box"),
+    [("woman_doctor.png", Box(51, 14, 63, 86)), ("boy.png", Box(26, 37, 68, 86))],
+)
+def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
+    image = images.decode((DATA / "drawings" / file).read_bytes())
+    assert familiarity(model, image, box) < UNUSUAL
+
+
+def test_the_answer_warns_of_a_drawing(model, haar, pictures):
+    drawing = STYLES["cartoon"](pictures["Grace Hopper"])
+    (face,) = analyse(as_picture(drawing), models=[model], detector=haar).faces
+    assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]

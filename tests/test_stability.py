@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Shortcuts
 from fakeface.models.preprocess import face_region
 from fakeface.stability import COPIES, Copy, may_turn, reencode, scale, settle, shrink_to, variants
 from fakeface.types import RGB, Box, Variant, Verdict
+from tests.conftest import card
 
 MARGIN = 0.3
 
@@ -119,6 +122,12 @@ def test_at_most_never_enlarges():
 
 # -- where copies can change nothing --------------------------------------------------------------
 
+LARGE, MIDDLE, HALF = COPIES
+
+
+def limits(real_below: float = 0.1, fake_above: float = 0.9, **other: float) -> Calibration:
+    return Calibration(other.pop("temperature", 1.0), real_below, fake_above, **other)
+
 
 @pytest.mark.parametrize(
     ("logit", "expected"),
@@ -126,14 +135,31 @@ def test_at_most_never_enlarges():
 )
 def test_copies_are_scored_where_they_may_turn_a_verdict(logit, expected):
     # Of p 0.1 and 0.9 the log-odds are -2.2 and 2.2; 0 is unsure, and 9.9 is 12.1 from -2.2.
-    assert may_turn(Calibration(1.0, 0.1, 0.9), logit) is expected
+    assert may_turn(card("m", calibration=limits()), HALF, logit) is expected
+
+
+@pytest.mark.parametrize(
+    ("copy", "logit", "expected"),
+    [
+        (LARGE, 3.0, True),  # down to -3.0
+        (LARGE, 4.0, False),  # down to -2.0, which is unsure
+        (LARGE, -3.0, False),  # up to -2.5 at most
+        (MIDDLE, 3.0, False),
+        (MIDDLE, -3.0, True),  # up to 5.0
+        (HALF, 3.0, True),  # nothing is known of this copy
+    ],
+)
+def test_each_copy_is_scored_as_far_as_it_moves_scores(copy, logit, expected):
+    moves = {LARGE.name: (6.0, 0.5), MIDDLE.name: (0.5, 8.0)}
+    facts = replace(card("m", calibration=limits()), shortcuts=Shortcuts(moves=moves))
+    assert may_turn(facts, copy, logit) is expected
 
 
 def test_the_offset_and_the_temperature_count():
-    assert may_turn(Calibration(4.0, 0.1, 0.9), 9.9)  # 2.5 after the temperature
-    assert not may_turn(Calibration(1.0, 0.1, 0.9, offset=6.9), 3.0)
+    assert may_turn(card("m", calibration=limits(temperature=4.0)), HALF, 9.9)  # 2.5 after it
+    assert not may_turn(card("m", calibration=limits(offset=6.9)), HALF, 3.0)
 
 
 def test_thresholds_at_the_ends_are_never_reached():
-    everything_unsure = Calibration(1.0, 0.0, 1.0)
-    assert not any(may_turn(everything_unsure, z) for z in (-5.0, 0.0, 5.0))
+    everything_unsure = card("m", calibration=limits(0.0, 1.0))
+    assert not any(may_turn(everything_unsure, HALF, z) for z in (-5.0, 0.0, 5.0))

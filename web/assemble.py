@@ -121,14 +121,15 @@ def gather(card: Card, told: Mapping[str, str]) -> dict[str, Any]:
     fed = {name: json.loads(told[field]) for name, field in _FED.items()}
     limits = Calibration(**{name: json.loads(told[name]) for name in _READ})
     alarms = FalseAlarms.from_metrics(card.metrics, limits.fake_above)
-    real_from, fake_up_to = turning_points(limits)
     return {
         "model": {"file": f"networks/{card.name}.onnx", "output": OUTPUTS[0]},
         "preprocessing": fed,
         "calibration": asdict(limits),
-        "turns": {"real_from": real_from, "fake_up_to": fake_up_to},
         "alarms": asdict(alarms) | {"below": float(np.nextafter(limits.fake_above, 0))},
-        "copies": [asdict(copy) for copy in COPIES],
+        "copies": [
+            asdict(copy) | dict(zip(("real_from", "fake_up_to"), turning_points(card, copy)))
+            for copy in COPIES
+        ],
         "block": BLOCK,
         "mtcnn": {
             "networks": [

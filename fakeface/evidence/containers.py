@@ -159,7 +159,7 @@ def _raw_profile(kind: str, text: bytes) -> Iterator[Part]:
 
 
 def _inflate(packed: bytes) -> bytes:
-    """At most one byte more than MAX_TEXT, so that a bomb goes off in a small room.
+    """The first bytes of a packed text: at most one more than MAX_TEXT, however many it has.
 
     Raises:
         zlib.error: damaged or cut short.

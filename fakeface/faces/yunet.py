@@ -15,10 +15,11 @@ from typing import Final
 import cv2
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from fakeface.faces.boxes import NOTHING, Found, to_faces
 from fakeface.faces.tiles import look_everywhere, smallest
-from fakeface.types import RGB, DetectorError, Face
+from fakeface.types import RGB, DetectorError, Face, FloatArray
 
 REPOSITORY: Final = "opencv/face_detection_yunet"
 REVISION: Final = "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310"
@@ -64,14 +65,32 @@ class YuNet:
         """See `Detector.smallest`."""
         return smallest(image, _SEES)
 
+    def find_landmarks(self, crop: RGB) -> FloatArray | None:
+        """Where the features of the surest face of a crop are.
+
+        Args:
+            crop: upright RGB uint8 (H, W, 3) around one face, of some 300 pixels.
+
+        Returns:
+            Eyes, tip of the nose and corners of the mouth, (5, 2) as x, y in pixels, the left one
+            in the picture first; or None where no face is seen.
+        """
+        rows = self._run(crop)
+        if not len(rows):
+            return None
+        points = rows[rows[:, 14].argmax(), 4:14].reshape(5, 2)
+        return np.asarray(points, np.float32)
+
     def _look(self, small: RGB) -> Found:
+        rows = self._run(small)
+        return Found(rows[:, :4], rows[:, 14]) if len(rows) else NOTHING
+
+    def _run(self, small: RGB) -> NDArray[np.float64]:
+        """The network's rows (N, 15): box, five landmarks as x, y, and score."""
         with self._lock:
             self._net.setInputSize((small.shape[1], small.shape[0]))
             rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
-        if rows is None:
-            return NOTHING
-        numbers = np.asarray(rows, float)
-        return Found(numbers[:, :4], numbers[:, 14])
+        return np.empty((0, 15)) if rows is None else np.asarray(rows, float)
 
 
 def yunet_path() -> Path:

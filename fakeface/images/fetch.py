@@ -34,7 +34,7 @@ _PIECE: Final = 2**16
 _HEADERS: Final = {
     "User-Agent": "fakeface",
     "Accept": "image/*, */*;q=0.5",
-    "Accept-Encoding": "identity",  # nothing is unpacked, so nothing can explode
+    "Accept-Encoding": "identity",  # so that a small answer cannot become a large one
     "Connection": "close",
 }
 _AZURE: Final = ipaddress.ip_address("168.63.129.16")  # public by number, inside by routing

@@ -32,7 +32,8 @@ class _Chunks:
         tail: whole chunks of the other frames.
         control: whether it says that it moves; `frames` tells how often.
         frames: how many controls of a frame there are.
-        first: whether the first picture is a frame too; else it is for who shows no animation.
+        first: whether the first picture is a frame too; else it is for programs that cannot show
+            animations.
         ended: whether the last chunk is there.
         profile, exif: as they are; empty where they are damaged, and None where there are none.
     """

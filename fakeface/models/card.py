@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, with_c
 from typing_extensions import TypedDict  # pydantic does not take that of typing before Python 3.12
 
 from fakeface.contract import AucResult
-from fakeface.fields import CLOSED, OPEN, Count, Probability, Sha256
+from fakeface.fields import CLOSED, OPEN, Count, NotNegative, Probability, Sha256
 from fakeface.models.backbones import BACKBONES
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
@@ -22,9 +22,25 @@ from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMiss
 
 WEIGHTS: Final = "model.safetensors"
 METRICS: Final = "metrics.json"
+INT8: Final = "model.int8.onnx"
 LABELS: Final = ("real", "fake")  # index = label: fake = 1
 
 _Read = TypeVar("_Read")
+
+
+@with_config(CLOSED)
+@dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """What saves time with a model and changes no verdict: `python -m train shortcuts` measures it.
+
+    Attributes:
+        bf16: whether its network may compute in bfloat16, on processors that do.
+        moves: name of a copy -> how far at most it moved the calibrated log-odds of a face towards
+            real and towards fake. Of copies that are not named, nothing is known.
+    """
+
+    bf16: bool = False
+    moves: Mapping[str, tuple[NotNegative, NotNegative]] = field(default_factory=dict)
 
 
 @with_config(CLOSED)
@@ -46,6 +62,7 @@ class Card:
         labels: ("real", "fake"): the network's one logit speaks for the last.
         files: file name -> sha256, of each file of the folder that is read with the model. Cards
             written before 0.9.0 name none.
+        shortcuts: what saves time and changes no verdict; none in cards written before 0.10.0.
     """
 
     name: str
@@ -60,6 +77,7 @@ class Card:
     sha256: Sha256 = ""
     labels: tuple[str, str] = LABELS
     files: Mapping[str, Sha256] = field(default_factory=dict)
+    shortcuts: Shortcuts = field(default_factory=Shortcuts)
 
     @property
     def summary(self) -> str:

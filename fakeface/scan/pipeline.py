@@ -3,81 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from fakeface.analysis import analyse, read_or_report
 from fakeface.batch import Item
 from fakeface.faces import Detector
 from fakeface.models.batching import MergedModel
 from fakeface.models.engine import Model
-from fakeface.names import spell
 from fakeface.scan.rows import Row, path_cell, rows
 from fakeface.scan.shards import Shard
 from fakeface.scan.sources import find
+from fakeface.scan.summary import Summary
 from fakeface.scan.table import Table
 from fakeface.types import Analysis, ImageError, Status
 
-log = logging.getLogger(__name__)
+KNOWN = 100_000  # pictures that are remembered, to judge the same bytes once
 
-_NAMED = 3  # files that are named of each group
-_KNOWN = 100_000  # pictures that are remembered, to judge the same bytes once
-
-
-@dataclass(slots=True)
-class Group:
-    """Files that share a reason: how many, and the first few."""
-
-    count: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, name: str) -> None:
-        """Count one more."""
-        self.count += 1
-        if len(self.first) < _NAMED:
-            self.first.append(name)
+Done: TypeAlias = Mapping[tuple[str, str, str], Status]  # by path, model and its weights
+Key: TypeAlias = tuple[bytes, tuple[str, ...]]  # sha256 of a file, and by which models it is judged
 
 
-@dataclass(slots=True)
-class Summary:
-    """What became of the files.
-
-    Attributes:
-        counts: files by status, those of earlier runs included.
-        earlier: how many of them the table held already.
-        missing: how many files were found and are not in the table, because the scan was stopped.
-        unreadable: sentences -> the files that could not be read in this run.
-        left_out: sentences -> files and folders that were found and not taken.
-    """
-
-    counts: Counter[Status] = field(default_factory=Counter)
-    earlier: int = 0
-    missing: int = 0
-    unreadable: dict[str, Group] = field(default_factory=dict)
-    left_out: dict[str, Group] = field(default_factory=dict)
+class Judging(Protocol):
+    """What a row names of a model: a `Model`, or the card of one that is elsewhere."""
 
     @property
-    def read(self) -> int:
-        """How many files are pictures that could be read, with a face or without."""
-        return self.counts[Status.OK] + self.counts[Status.NO_FACE]
+    def name(self) -> str:
+        """Of the model."""
+        ...
 
-    def add_unreadable(self, reason: str, name: str) -> None:
-        """Note why a file could not be read; equal reasons are told once."""
-        if reason.startswith(f"{spell(name)} "):
-            reason = f"This file {reason.removeprefix(spell(name)).lstrip()}"
-        self.unreadable.setdefault(reason, Group()).add(name)
+    @property
+    def sha256(self) -> str:
+        """Of its weights."""
+        ...
 
-    def add_left_out(self, reason: str, name: str) -> None:
-        """Note why a file or folder is not taken."""
-        log.info("Left out: %s %s", name, reason)
-        self.left_out.setdefault(reason, Group()).add(name)
+
+class Rows(Protocol):
+    """What a `Table` is here: rows that are there, and those that are added."""
+
+    @property
+    def done(self) -> Done:
+        """What is there."""
+        ...
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add the rows of some files."""
+        ...
 
 
 class Progress(Protocol):
@@ -129,22 +106,20 @@ def scan(
     threads = workers or (os.cpu_count() or 1) + 1
     found = list(find(sources, skip=table.files, left_out=summary.add_left_out))
     with table:
-        work = _Work(table, [MergedModel(model) for model in models], summary)
+        work = Work[Model](table, [MergedModel(model) for model in models], summary)
         todo = work.todo(found)
-        with (
-            work.show_progress(progress),
-            closing(_ahead(_Judge(detector), work.items(todo), threads)) as judged,
-        ):
-            for item, outcome in judged:
-                table.append(row._replace(path=path_cell(item.name)) for row in outcome.rows)
-                work.done(item, outcome)
+        with work.show_progress(progress):
+            judge_all(work, todo, Judge(detector), threads)
     return summary
 
 
-class _Work:
+M = TypeVar("M", bound=Judging)
+
+
+class Work(Generic[M]):
     """What is left to do, and what became of the rest."""
 
-    def __init__(self, table: Table, models: Sequence[Model], summary: Summary) -> None:
+    def __init__(self, table: Rows, models: Sequence[M], summary: Summary) -> None:
         self.table, self.models, self.summary = table, models, summary
         self.bar: Progress | None = None
 
@@ -166,7 +141,7 @@ class _Work:
         finally:
             self.bar.close()
 
-    def items(self, todo: Iterable[Item | Shard]) -> Iterator[tuple[Item, Sequence[Model]]]:
+    def items(self, todo: Iterable[Item | Shard]) -> Iterator[tuple[Item, Sequence[M]]]:
         """Each file, those in archives too, and the models that have not judged it."""
         for source in todo:
             if isinstance(source, Item):
@@ -178,11 +153,11 @@ class _Work:
                     self._grow(1)
                     yield item, models
 
-    def _missing(self, item: Item) -> list[Model]:
+    def _missing(self, item: Item) -> list[M]:
         key = path_cell(item.name)
         return [m for m in self.models if (key, m.name, m.sha256) not in self.table.done]
 
-    def _left(self, item: Item) -> list[Model]:
+    def _left(self, item: Item) -> list[M]:
         """The models that have not judged a file; where all have, it is counted."""
         models = self._missing(item)
         if not models:
@@ -197,14 +172,26 @@ class _Work:
         if self.bar is not None:  # a bar with nothing to do yet is false
             self.bar.total = (self.bar.total or 0) + by
 
-    def done(self, item: Item, outcome: Outcome) -> None:
-        """The rows of a file are in the table."""
-        self.summary.missing -= 1
+    def finish(self, item: Item, outcome: Outcome) -> None:
+        """Write the rows of a file."""
+        self.table.append(row._replace(path=path_cell(item.name)) for row in outcome.rows)
         self.summary.counts[outcome.status] += 1
         if outcome.error:
             self.summary.add_unreadable(outcome.error, item.name)
+        self._move(1)
+
+    def take_over(self, sources: int, rows: Iterable[Row], summary: Summary) -> None:
+        """Write the rows of some sources that were judged elsewhere."""
+        self.table.append(rows)
+        self.summary.add(summary)
+        files = summary.counts.total() - summary.earlier
+        self._grow(files - sources)  # those in archives
+        self._move(files)
+
+    def _move(self, files: int) -> None:
+        self.summary.missing -= files
         if self.bar is not None:
-            self.bar.update(1)
+            self.bar.update(files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +203,12 @@ class Outcome:
     error: str | None
 
 
-class _Judge:
+class Judge:
     """Bytes -> outcome, in any thread; the same bytes once."""
 
     def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._known: dict[tuple[bytes, tuple[str, ...]], Future[Outcome]] = {}
+        self.detector = detector
+        self._known: dict[Key, Future[Outcome]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, item: Item, models: Sequence[Model]) -> Future[Outcome]:
@@ -240,13 +227,24 @@ class _Judge:
             if known:
                 return known
             mine = self._known[key] = Future()
-            if len(self._known) > _KNOWN:
+            if len(self._known) > KNOWN:
                 self._known.pop(next(iter(self._known)))
         try:
-            mine.set_result(judge_bytes(data, models, self._detector))
+            mine.set_result(self.judge(key, data, models))
         except BaseException as error:
             mine.set_exception(error)
         return mine
+
+    def judge(self, key: Key, data: bytes, models: Sequence[Model]) -> Outcome:
+        """The outcome of bytes that were not seen before."""
+        return judge_bytes(data, models, self.detector)
+
+
+def judge_all(work: Work[Model], todo: Iterable[Item | Shard], judge: Judge, threads: int) -> None:
+    """Judge what is to do, and write each file's rows in the order in which they are found."""
+    with closing(_ahead(judge, work.items(todo), threads)) as judged:
+        for item, outcome in judged:
+            work.finish(item, outcome)
 
 
 def judge_bytes(data: bytes, models: Sequence[Model], detector: Detector) -> Outcome:
@@ -260,7 +258,7 @@ def judge_bytes(data: bytes, models: Sequence[Model], detector: Detector) -> Out
 
 
 def _ahead(
-    judge: _Judge, items: Iterable[tuple[Item, Sequence[Model]]], threads: int
+    judge: Judge, items: Iterable[tuple[Item, Sequence[Model]]], threads: int
 ) -> Generator[tuple[Item, Outcome]]:
     """Items and what becomes of them, in order; some are begun before they are asked for."""
     with ThreadPoolExecutor(threads) as pool:

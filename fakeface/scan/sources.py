@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from fakeface.batch import Item
 from fakeface.images import decoder as images
@@ -115,10 +115,14 @@ def _lines(path: Path, seen: _Seen, left_out: LeftOut) -> Iterator[str]:
 def _local(path: Path) -> Item | Shard:
     if is_shard(path.name):
         return shard(
-            Stored(str(path), lambda: path.open("rb"), partial(_part_of_file, path)),
+            Stored(str(path), partial(_open, path), partial(_part_of_file, path)),
             picture=_named_picture,
         )
     return Item(str(path), partial(images.read_bytes, path))
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _part_of_file(path: Path, start: int, size: int) -> bytes:
@@ -194,7 +198,8 @@ def _remote(address: str, left_out: LeftOut) -> Iterator[Item | Shard]:
             paths = sorted(system.glob(path))
             named = True
         else:
-            named = not system.isdir(path)
+            # A list may hold a million of these, and to ask for each takes its time.
+            named = _named_picture(path) or is_shard(path) or not system.isdir(path)
             paths = [path] if named else sorted(system.find(path))
     except ImportError as error:  # of the package for this scheme, which fsspec names
         raise SourceError(f"{scheme}:// cannot be read: {error}.") from error

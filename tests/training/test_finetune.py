@@ -31,6 +31,7 @@ from train.augment.degrade import UNCHANGED, augment, move
 from train.datasets.epochs import blend_chance, draw, limit
 from train.datasets.faces import FaceSet
 from train.datasets.sources import read_manifest
+from train.training import finetune
 from train.training.distil import Teacher, shrink
 from train.training.loop import fit, fit_head
 from train.training.net2net import widen
@@ -219,7 +220,7 @@ def test_a_place_is_judged_as_a_picture_of_it_alone_would_be():
     # Of those whose head is linear behind the mean.
     for name, grid in (("resnet18", 4), ("mobilenetv2_100", 4), ("vit_small_patch14_dinov2", 9)):
         network = PatchLogits(random_network(name), BACKBONES[name].prefix_tokens)
-        whole, places = network(torch.randn(2, 3, 126, 126))
+        whole, places, _ = network(torch.randn(2, 3, 126, 126))
         assert places.shape == (2, grid, grid)
         assert torch.allclose(places.mean((1, 2)), whole, atol=1e-4)
         assert places.std() > 0
@@ -447,18 +448,44 @@ print(json.dumps([faults(), faults(), keep_freed(), faults(), faults()]))
 # -- several processes ----------------------------------------------------------------------------
 
 
+RECIPE = """
+from train.training.recipes import Phase, Recipe
+RECIPE = Recipe(
+    backbone="convnext_tiny", size=32, samples=24, head_samples=24, batch=8,
+    phases=(Phase("last stage", 1, 1, 1e-3), Phase("all layers", 5, 2, 1e-3)),
+)
+"""  # a network without batch normalisation, by which halves of a batch would differ from the whole
+
+
+def read_log(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+
+
 @pytest.mark.slow
-def test_two_processes_share_a_run_and_agree(pool, tmp_path):
-    """Started by torchrun, as `accelerate launch` does on several GPUs, but on the CPU."""
-    root = Path(__file__).resolve().parents[2]
+def test_two_processes_learn_as_one(pool, tmp_path, monkeypatch):
+    """Each computes half of every batch; losses and weights are those of one process."""
+    monkeypatch.chdir(tmp_path)
+    boxes = {record.sha256: [10, 10, 40, 40] for record in read_manifest(pool)}
+    Path("runs").mkdir()
+    Path("runs/faces-haar.json").write_text(json.dumps(boxes))  # noise that holds no faces
+    Path("tiny.py").write_text(RECIPE)
+    arguments = ["tiny.py", "--data", str(pool), "--init", "random", "--detector", "haar",
+                 "--device", "cpu", "--precision", "fp32"]  # fmt: skip
+    finetune.main([*arguments, "--run", "one"])
+    root = str(Path(__file__).resolve().parents[2])
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone",
-         "--nproc_per_node", "2", "-m", "tests.pools", str(pool), str(tmp_path / "run")],
-        cwd=root, check=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--main_process_port", "0", "-m", "train", "finetune", *arguments, "--run", "two"],
+        check=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
     )  # fmt: skip
-    kept = safetensors.torch.load_file(tmp_path / "run" / "best.safetensors")
-    for rank in (0, 1):
-        assert (tmp_path / "run" / f"rank{rank}").read_text() == "2 processes"
-        other = safetensors.torch.load_file(tmp_path / "run" / f"model{rank}.safetensors")
-        weight = "conv_stem.weight"
-        assert torch.equal(other[weight], kept[weight])
+    assert json.loads(Path("two/run.json").read_text())["processes"] == 2
+    one, two = (read_log(Path(name)) for name in ("one", "two"))
+    assert [row["phase"] for row in one] == ["head", "last stage", "all layers", "all layers"]
+    for alone, shared in zip(one, two, strict=True):
+        assert shared["phase"] == alone["phase"]
+        assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-4)
+    kept, other = (
+        safetensors.torch.load_file(f"{name}/best.safetensors") for name in ("one", "two")
+    )
+    for name in kept:
+        assert torch.allclose(kept[name], other[name], atol=1e-4), name

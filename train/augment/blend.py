@@ -1,10 +1,12 @@
-"""Self-blended faces: fakes made of one photograph, whose manipulated region is known.
+"""Blended faces: fakes made of one photograph or of two, whose manipulated region is known.
 
 Shiohara and Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022: a copy of the face
 that differs slightly in colour, sharpness and place is blended back under a deformed mask, which
 leaves the seam and the mismatch that every face swap leaves, and nothing of any one generator.
 Swaps paste what a network made at a fixed, mostly low resolution, so the copy may also be softened
-by a trip through 64 to 160 pixels.
+by a trip through 64 to 160 pixels. In place of the copy another person's face may be laid over the
+features (Li et al., "Face X-ray for More General Face Forgery Detection", CVPR 2020), in the
+target's colours, as swaps take them over.
 """
 
 from __future__ import annotations
@@ -29,19 +31,108 @@ def self_blend(image: RGB, face: Box, rng: np.random.Generator) -> tuple[RGB, Fl
         The picture, uint8 (H, W, 3), and how much of each pixel is the copy, float32 (H, W) in
         [0, 1]. Where that is 0 the picture is the photograph, to the bit.
     """
+    at = _surroundings(image, face)
+    target = _cut(image, at)
+    inside = Box(face.x - at.x, face.y - at.y, face.w, face.h)
+    mask = face_mask(target.shape[:2], inside, rng)
+    source = _move(_restyle(target, inside, rng), inside, rng)
+    return _lay_in(image, at, source, mask)
+
+
+def swap_blend(
+    image: RGB,
+    face: Box,
+    points: FloatArray,
+    donor: RGB,
+    donor_points: FloatArray,
+    rng: np.random.Generator,
+) -> tuple[RGB, FloatArray]:
+    """A photograph with another person's face blended onto its own.
+
+    Args:
+        image, face: the target, as for `self_blend`.
+        points: five landmarks of it, (5, 2) as x, y; see `YuNet.find_landmarks`.
+        donor, donor_points: the other face and its landmarks.
+        rng: decides everything.
+
+    Returns:
+        As `self_blend`.
+    """
+    at = _surroundings(image, face)
+    target = _cut(image, at)
+    inside = Box(face.x - at.x, face.y - at.y, face.w, face.h)
+    mask = face_mask(target.shape[:2], inside, rng)
+    fit = cv2.estimateAffinePartial2D(donor_points, points - np.float32((at.x, at.y)))[0]
+    if fit is None:  # landmarks in one point
+        return self_blend(image, face, rng)
+    size = target.shape[1], target.shape[0]
+    source = cv2.warpAffine(
+        donor, fit, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    ).astype(np.uint8)
+    way = rng.choice(("statistics", "poisson", "none"), p=(0.65, 0.2, 0.15))
+    if way == "poisson":
+        source = _clone(source, target, mask)
+    elif way == "statistics":
+        source = _take_colours(source, target, mask)
+    if rng.random() < 0.6:
+        source = _restyle(source, inside, rng)
+    return _lay_in(image, at, source, mask)
+
+
+def _surroundings(image: RGB, face: Box) -> Box:
+    """The part of a picture that is worked on."""
     height, width = image.shape[:2]
     left, top = max(0, round(face.x - _REACH * face.w)), max(0, round(face.y - _REACH * face.h))
     right = min(width, round(face.x + (1 + _REACH) * face.w))
     bottom = min(height, round(face.y + (1 + _REACH) * face.h))
-    target = np.ascontiguousarray(image[top:bottom, left:right])
-    inside = Box(face.x - left, face.y - top, face.w, face.h)
-    mask = face_mask(target.shape[:2], inside, rng)
-    source = _move(_restyle(target, inside, rng), inside, rng)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _cut(image: RGB, at: Box) -> RGB:
+    return np.ascontiguousarray(image[at.y : at.y + at.h, at.x : at.x + at.w])
+
+
+def _lay_in(image: RGB, at: Box, source: RGB, mask: FloatArray) -> tuple[RGB, FloatArray]:
+    """`source` in place of the part `at` as far as its mask says, and the mask of the picture."""
+    target = _cut(image, at)
     mixed = target + (source.astype(np.float32) - target) * mask[..., None]
-    out, everywhere = image.copy(), np.zeros((height, width), np.float32)
-    out[top:bottom, left:right] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    everywhere[top:bottom, left:right] = mask
+    out, everywhere = image.copy(), np.zeros(image.shape[:2], np.float32)
+    out[at.y : at.y + at.h, at.x : at.x + at.w] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    everywhere[at.y : at.y + at.h, at.x : at.x + at.w] = mask
     return out, everywhere
+
+
+def _take_colours(source: RGB, target: RGB, mask: FloatArray) -> RGB:
+    """Mean and spread of each channel of Lab within the mask, as the target has them.
+
+    Reinhard et al., "Color Transfer between Images", 2001.
+    """
+    own, wanted = (
+        cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32) for part in (source, target)
+    )
+    inside = mask > 0.5 * mask.max()
+    if not inside.any():
+        return source
+    mean, spread = own[inside].mean(0), own[inside].std(0) + 1
+    new_mean, new_spread = wanted[inside].mean(0), wanted[inside].std(0) + 1
+    moved = (own - mean) * (new_spread / spread) + new_mean
+    return cv2.cvtColor(np.clip(moved, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB).astype(np.uint8)
+
+
+def _clone(source: RGB, target: RGB, mask: FloatArray) -> RGB:
+    """The source with its gradients kept and the target's colours at the mask's border.
+
+    Pérez et al., "Poisson Image Editing", 2003.
+    """
+    region = (mask > 0).astype(np.uint8) * np.uint8(255)
+    region[[0, 1, -2, -1]] = 0  # it may not touch the border
+    region[:, [0, 1, -2, -1]] = 0
+    x, y, w, h = cv2.boundingRect(region)
+    if min(w, h) < 8:
+        return source
+    # Cut to the region, since the centre that OpenCV asks for is rounded and would move it.
+    middle = x + w // 2, y + h // 2
+    return cv2.seamlessClone(source, target, region, middle, cv2.NORMAL_CLONE).astype(np.uint8)
 
 
 def face_mask(shape: tuple[int, ...], face: Box, rng: np.random.Generator) -> FloatArray:

@@ -8,9 +8,11 @@ sharpened, and re-encoded at random, and no function here is told the label.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from fakeface.stability import reencode
 from fakeface.types import RGB, Box
@@ -30,7 +32,8 @@ class Augmentation:
         resize: chance of a change of size, and its range of factors (log-uniform).
         blur, sharpen: chance of each.
         noise: chance, and the largest standard deviation in grey levels.
-        jpeg: chance, and the range of quality.
+        jpeg: chance of a codec, and the range of its quality.
+        webp, avif: with what chance that codec is WebP or AVIF, and not JPEG.
         colour: chance of a change of brightness, contrast, saturation and white balance.
     """
 
@@ -43,6 +46,8 @@ class Augmentation:
     sharpen: float = 0.15
     noise: tuple[float, float] = (0.15, 6.0)
     jpeg: tuple[float, int, int] = (0.6, 35, 96)
+    webp: float = 0.0
+    avif: float = 0.0
     colour: float = 0.4
 
 
@@ -80,7 +85,7 @@ def augment(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
         noise = rng.normal(0, rng.uniform(0.5, how.noise[1]), crop.shape)
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if rng.random() < how.jpeg[0]:
-        crop = reencode(crop, int(rng.integers(how.jpeg[1], how.jpeg[2] + 1)))
+        crop = _encode(crop, how, rng)
     return crop
 
 
@@ -107,6 +112,20 @@ def _resize(crop: RGB, factors: tuple[float, float], rng: np.random.Generator) -
     factor = float(np.exp(rng.uniform(*np.log(factors))))
     side = max(48, round(crop.shape[0] * factor))
     return cv2.resize(crop, (side, side), interpolation=int(rng.choice(_FILTERS))).astype(np.uint8)
+
+
+def _encode(crop: RGB, how: Augmentation, rng: np.random.Generator) -> RGB:
+    """A crop as JPEG, WebP or AVIF gives it back; the last two at their fastest."""
+    quality = int(rng.integers(how.jpeg[1], how.jpeg[2] + 1))
+    other = rng.random() if how.webp + how.avif else 1.0
+    if other >= how.webp + how.avif:
+        return reencode(crop, quality)
+    out = BytesIO()
+    if other < how.webp:
+        Image.fromarray(crop).save(out, "WEBP", quality=quality, method=0)
+    else:
+        Image.fromarray(crop).save(out, "AVIF", quality=quality, speed=10, max_threads=1)
+    return np.array(Image.open(out).convert("RGB"))
 
 
 def _colour(crop: RGB, rng: np.random.Generator) -> RGB:

@@ -1,9 +1,11 @@
-"""Records -> tensors, by the very functions that serve users."""
+"""Records -> tensors, by the same functions that serve users."""
 
 from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,15 +17,18 @@ import cv2
 import numpy as np
 import torch
 from filelock import FileLock
+from torch.utils.data import DataLoader
 
 from fakeface.faces import Detector, largest
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
+from fakeface.images import workers as decoding
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
-from train.augment.blend import self_blend
+from train.augment.blend import self_blend, swap_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
+from train.datasets.donors import Donors
 from train.datasets.records import Record
 
 Faces = dict[str, Box]  # sha256 of a file -> its largest face
@@ -89,7 +94,7 @@ class FaceSet:
 
     With an `augmentation`, item i is a draw that depends on (seed, i) alone, so that an epoch can
     be taken up again in its middle. A photograph then becomes a self-blended fake with the chance
-    `blend`.
+    `blend`, and of these with the chance `swap` one that has the face of one of the `donors`.
     """
 
     def __init__(
@@ -100,10 +105,12 @@ class FaceSet:
         augmentation: Augmentation | None = None,
         seed: tuple[int, ...] = (),
         blend: float = 0.0,
+        donors: Donors | None = None,
+        swap: float = 0.0,
     ) -> None:
         self.records, self.faces, self.how = records, faces, how
         self.augmentation, self.seed = augmentation, seed
-        self.blend = blend
+        self.blend, self.donors, self.swap = blend, donors, swap
 
     def __len__(self) -> int:
         return len(self.records)
@@ -117,7 +124,7 @@ class FaceSet:
         rng = np.random.default_rng((*self.seed, index))
         blended = None
         if label == 0 and self.blend and rng.random() < self.blend:
-            (image, blended), label = self_blend(image, box, rng), 1
+            (image, blended), label = self._blend(record, image, box, rng), 1
         box = jitter(box, self.augmentation, rng)
         if blended is not None:
             # The same draws move the mask as, just below, the picture.
@@ -126,6 +133,18 @@ class FaceSet:
         change = partial(augment, how=self.augmentation, rng=rng)
         x = face_tensor(image, box, self.how, change)
         return Face(x, torch.tensor(float(label)), mask)
+
+    def _blend(
+        self, record: Record, image: RGB, box: Box, rng: np.random.Generator
+    ) -> tuple[RGB, FloatArray]:
+        donor = None
+        if self.donors and rng.random() < self.swap:
+            donor = self.donors.pick(record, rng)
+        if self.donors is None or donor is None:
+            return self_blend(image, box, rng)
+        marks = self.donors.landmarks
+        source = images.decode(donor.read())
+        return swap_blend(image, box, marks[record.sha256], source, marks[donor.sha256], rng)
 
     def crop_mask(
         self, blended: FloatArray, box: Box, change: Callable[[RGB], RGB]
@@ -149,6 +168,7 @@ def loader(
     workers: int,
     start: int = 0,
     world: tuple[int, int] = (1, 0),
+    processes: int = 0,
 ) -> Iterator[Face]:
     """Batches, in order, from batch `start`; their x are channels-last.
 
@@ -156,20 +176,23 @@ def loader(
     second says which part is wanted.
 
     Threads, since decoding and resizing leave the interpreter free; processes would take longer
-    to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang.
+    to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang. A GPU
+    asks for more than threads give, since some of a picture's work holds the interpreter: with
+    `processes`, so many of them make the batches, the same ones.
     """
     cv2.setNumThreads(1)
-
-    def make(first: int) -> Face:
-        own = range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
-        x, label, mask = (torch.stack(parts) for parts in zip(*(dataset[i] for i in own)))
-        return Face(x.contiguous(memory_format=torch.channels_last), label, mask)
-
+    parts = [
+        range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
+        for first in range(start * batch, len(dataset), batch)
+    ]
+    if processes:
+        yield from _in_processes(dataset, parts, processes)
+        return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Face]] = deque()
         try:
-            for first in range(start * batch, len(dataset), batch):
-                waiting.append(pool.submit(make, first))
+            for own in parts:
+                waiting.append(pool.submit(_make, dataset, own))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -177,3 +200,36 @@ def loader(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _make(dataset: FaceSet, own: Sequence[int]) -> Face:
+    return _stack([dataset[i] for i in own])
+
+
+def _stack(faces: Sequence[Face]) -> Face:
+    x, label, mask = (torch.stack(parts) for parts in zip(*faces))
+    return Face(x.contiguous(memory_format=torch.channels_last), label, mask)
+
+
+def _in_processes(
+    dataset: FaceSet, parts: Sequence[Sequence[int]], processes: int
+) -> Iterator[Face]:
+    """The batches in order, from processes that are forked off one in which nothing ever ran."""
+    able = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if able else "spawn")
+    if able:
+        context.set_forkserver_preload([__name__])  # imported once, and not by each
+    yield from DataLoader(
+        dataset,  # type: ignore[arg-type] # it has what a Dataset must have
+        batch_sampler=[list(part) for part in parts],
+        num_workers=processes,
+        collate_fn=_stack,
+        multiprocessing_context=context,
+        worker_init_fn=_begin,
+    )
+
+
+def _begin(number: int) -> None:
+    """In a process that makes batches: it decodes itself, and has one thread."""
+    os.environ[decoding.SETTING] = "1"
+    cv2.setNumThreads(1)

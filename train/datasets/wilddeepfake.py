@@ -66,9 +66,16 @@ class Shard:
 
 @dataclass(slots=True)
 class Spread:
-    """Some of the frames that pass by, in whatever order, evenly spread by number.
+    """Some of the frames of a sequence, evenly spread by their numbers.
 
-    Every `step`-th is held; when there are too many for memory, every second of those goes.
+    Frames come in any order. Every `step`-th is kept; when that is too many for memory, every
+    second one is dropped.
+
+    Attributes:
+        count: how many `choose` gives at most.
+        step: one frame in so many is kept.
+        seen: how many frames have come.
+        frames: the name and the bytes of those that are kept.
     """
 
     count: int
@@ -77,7 +84,7 @@ class Spread:
     frames: list[tuple[str, bytes]] = field(default_factory=list)
 
     def offer(self, name: str, read: Callable[[], bytes]) -> None:
-        """Let one pass; it is only read if it is held."""
+        """Count one more frame; it is read only if it is kept."""
         if self.seen % self.step == 0:
             self.frames.append((name, read()))
             if len(self.frames) > 8 * self.count:
@@ -87,13 +94,13 @@ class Spread:
 
     def choose(self) -> list[tuple[str, bytes]]:
         """At most `count` of them."""
-        n, held = len(self.frames), self.sort()
+        n, frames = len(self.frames), self.sort()
         if n <= self.count:
-            return held
-        return [held[(2 * i + 1) * n // (2 * self.count)] for i in range(self.count)]
+            return frames
+        return [frames[(2 * i + 1) * n // (2 * self.count)] for i in range(self.count)]
 
     def sort(self) -> list[tuple[str, bytes]]:
-        """What is held, by the numbers that the frames are named after."""
+        """The kept frames, by the numbers that they are named after."""
         return sorted(self.frames, key=lambda pair: _natural(pair[0]))
 
 

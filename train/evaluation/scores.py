@@ -81,7 +81,7 @@ def _lines(scores: Mapping[tuple[str, str], float | None]) -> str:
 
 
 def scores_path(model: Model, detector: str) -> Path:
-    """Where the scores of these very weights, fed in this very way, are kept."""
+    """Where the scores of these weights, with this preprocessing and detector, are kept."""
     identity = hashlib.sha256(f"{model.sha256} {model.preprocessing}".encode()).hexdigest()[:12]
     return Path("runs") / "scores" / f"{model.name}-{identity}-{detector}.csv"
 

@@ -14,9 +14,8 @@ import torch
 from scipy.special import expit
 
 from fakeface.models.calibrate import Calibration
-from fakeface.models.runtime import Runtime
-from train.formats import to_executorch, to_litert, to_onnx, to_openvino
-from train.formats.network import ConversionError, Network
+from train.formats import to_executorch, to_int8, to_litert, to_onnx, to_openvino
+from train.formats.network import ConversionError, Network, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Format:
     packages: Mapping[str, str]
     limit: float
     write: Callable[[Network, Path], None]
-    run: Callable[[Path], Runtime]
+    run: Callable[[Path], Run]
     read_metadata: Callable[[Path], dict[str, str]]
     note: str = ""
 
@@ -66,7 +65,7 @@ class Format:
 
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 
-# These differ from PyTorch by rounding alone.
+# All but int8 differ from PyTorch by rounding alone.
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         f.name: f
@@ -74,6 +73,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 "onnx", ".onnx", "fp32", _ONNX, 0.001,
                 to_onnx.write, to_onnx.run, to_onnx.read_metadata,
+            ),
+            Format(
+                "onnx-int8", ".int8.onnx", "int8", {**_ONNX, "nncf": "nncf"}, 0.15,
+                to_int8.write, to_onnx.run, to_onnx.read_metadata,
             ),
             Format(
                 "openvino", ".openvino", "fp16", {"openvino": "openvino"}, 0.001,
@@ -132,12 +135,9 @@ def write_checked(
 
 
 @torch.inference_mode()
-def compare(
-    runtime: Runtime, network: Network, faces: torch.Tensor, calibration: Calibration
-) -> float:
+def compare(run: Run, network: Network, faces: torch.Tensor, calibration: Calibration) -> float:
     """The largest difference of p(fake) from PyTorch's, over faces (N, 3, size, size)."""
-    wanted = network.module(faces)[0].numpy()
-    found = runtime(faces)[0]
+    wanted, found = network.module(faces).numpy(), run(faces)
     p_fake = (expit(calibration.calibrate(z.astype(np.float64))) for z in (found, wanted))
     return float(np.abs(next(p_fake) - next(p_fake)).max())
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -12,11 +13,13 @@ import torch
 from fakeface import __version__
 from fakeface.models.card import Card
 from fakeface.models.engine import Model
-from fakeface.models.runtime import TwoOutputs
 from fakeface.types import FakefaceError, FloatArray
 
 INPUT: Final = "faces"
-OUTPUTS: Final = ("logits", "features")
+OUTPUT: Final = "logits"
+
+# A batch, float32 (N, 3, S, S) -> logits, float32 (N, 1).
+Run: TypeAlias = Callable[[torch.Tensor], FloatArray]
 
 
 class ConversionError(FakefaceError):
@@ -28,7 +31,7 @@ class Network:
     """One shipped model, ready to be written in any format.
 
     Attributes:
-        module: float32 (N, 3, size, size) -> logits (N, 1) and features (N, D).
+        module: float32 (N, 3, size, size) -> logits (N, 1).
         size: side of the input square, in pixels.
         metadata: see `describe`.
         faces: float32 (M, 3, size, size), by which a format of lower precision is fitted; may be
@@ -48,7 +51,7 @@ class Network:
 
 def take(model: Model, metadata: dict[str, str], faces: FloatArray | None = None) -> Network:
     """The network of a model on the CPU, in the plain layout that converters expect."""
-    module = TwoOutputs(model.network, model.head).eval().to(memory_format=torch.contiguous_format)
+    module = model.network.to(memory_format=torch.contiguous_format)
     size = model.preprocessing.size
     none = np.empty((0, 3, size, size), np.float32)
     return Network(module, size, metadata, none if faces is None else faces)

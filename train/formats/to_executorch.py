@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
-from fakeface.models.runtime import Runtime
-from train.formats.network import Network
+from fakeface.types import FloatArray
+from train.formats.network import Network, Run
 
 MOST: Final = 8  # faces at a time; memory for so many is planned ahead
 _METHOD = "metadata"
@@ -30,14 +31,13 @@ def write(network: Network, path: Path) -> None:
     path.write_bytes(lowered.to_executorch().buffer)
 
 
-def run(path: Path) -> Runtime:
+def run(path: Path) -> Run:
     """What a written file computes."""
     forward = _open(path, "forward")
 
-    def call(batch: torch.Tensor) -> tuple[Any, Any]:
-        parts = [forward.execute([part]) for part in torch.split(batch.contiguous(), MOST)]
-        logits, features = (torch.cat(outputs).numpy() for outputs in zip(*parts))
-        return logits, features
+    def call(batch: torch.Tensor) -> FloatArray:
+        parts = [forward.execute([part])[0] for part in torch.split(batch.contiguous(), MOST)]
+        return np.asarray(torch.cat(parts).numpy(), np.float32)
 
     return call
 

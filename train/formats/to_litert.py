@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from fakeface.models.runtime import Runtime
-from train.formats.network import Network
+from fakeface.types import FloatArray
+from train.formats.network import Network, Run
 
 _FILE = "fakeface.json"
 
@@ -29,24 +28,22 @@ def write(network: Network, path: Path) -> None:
         archive.writestr(_FILE, json.dumps(network.metadata, indent=1))
 
 
-def run(path: Path) -> Runtime:
+def run(path: Path) -> Run:
     """What a written file computes."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
-    # The narrower one is the logit; converters name outputs as they like.
-    targets = sorted(interpreter.get_output_details(), key=lambda found: int(found["shape"][-1]))
+    (target,) = interpreter.get_output_details()
 
-    def call(batch: torch.Tensor) -> tuple[Any, Any]:
+    def call(batch: torch.Tensor) -> FloatArray:
         rows = []
         for face in batch.numpy():
             interpreter.set_tensor(source["index"], face[None])
             interpreter.invoke()
-            rows.append([interpreter.get_tensor(target["index"]) for target in targets])
-        logits, features = (np.concatenate(parts) for parts in zip(*rows))
-        return logits, features
+            rows.append(interpreter.get_tensor(target["index"]))
+        return np.concatenate(rows)
 
     return call
 

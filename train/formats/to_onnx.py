@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fakeface.models.runtime import Runtime
-from train.formats.network import INPUT, OUTPUTS, Network
+from fakeface.types import FloatArray
+from train.formats.network import INPUT, OUTPUT, Network, Run
 
 OPSET = 18  # the lowest that torch writes by itself; runtimes of 2023 read it
 
@@ -32,7 +32,7 @@ def convert(network: Network) -> Any:
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=list(OUTPUTS),
+                output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("n")},),
             )
     finally:
@@ -65,7 +65,7 @@ def write(network: Network, path: Path) -> None:
     path.write_bytes(proto.SerializeToString())
 
 
-def run(path: Path) -> Runtime:
+def run(path: Path) -> Run:
     """What a written file computes, by ONNX Runtime on one thread."""
     import onnxruntime
 
@@ -73,9 +73,9 @@ def run(path: Path) -> Runtime:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def call(batch: torch.Tensor) -> tuple[Any, Any]:
-        logits, features = session.run(OUTPUTS, {INPUT: np.ascontiguousarray(batch.numpy())})
-        return logits, features
+    def call(batch: torch.Tensor) -> FloatArray:
+        (logits,) = session.run([OUTPUT], {INPUT: np.ascontiguousarray(batch.numpy())})
+        return np.asarray(logits, np.float32)
 
     return call
 

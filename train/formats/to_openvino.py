@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fakeface.models.runtime import Runtime, compile_graph, convert_module
-from train.formats.network import INPUT, OUTPUTS, Network
+import numpy as np
+import torch
+
+from fakeface.models.runtime import convert, load_program
+from fakeface.types import FloatArray
+from train.formats.network import INPUT, OUTPUT, Network, Run
 
 _FIELD = "fakeface"  # of rt_info, which holds fields of others, too
 
@@ -15,10 +19,9 @@ def write(network: Network, path: Path) -> None:
     """Write the network as a folder of model.xml and model.bin."""
     import openvino
 
-    graph = convert_module(network.module, network.size)
+    graph = convert(network.module, network.size)
     graph.input(0).set_names({INPUT})
-    for output, name in zip(graph.outputs, OUTPUTS):
-        output.set_names({name})
+    graph.output(0).set_names({OUTPUT})
     for name, value in network.metadata.items():
         graph.set_rt_info(value, [_FIELD, name])
     path.mkdir()
@@ -26,9 +29,14 @@ def write(network: Network, path: Path) -> None:
     openvino.save_model(graph, path / "model.xml", compress_to_fp16=True)
 
 
-def run(path: Path) -> Runtime:
+def run(path: Path) -> Run:
     """What a written folder computes."""
-    return compile_graph(_read(path), "f32")
+    program = load_program(_read(path), "f32")
+
+    def call(batch: torch.Tensor) -> FloatArray:
+        return np.array(program(np.ascontiguousarray(batch.numpy()))[0], np.float32)
+
+    return call
 
 
 def read_metadata(path: Path) -> dict[str, str]:

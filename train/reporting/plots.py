@@ -92,7 +92,7 @@ def roc(scored: Mapping[str, Scored], title: str) -> Figure:
 
 
 def reliability_diagram(scored: Mapping[str, Scored], title: str) -> Figure:
-    """Promise against truth, before and after calibration, on val and test where they are."""
+    """p(fake) against the share of fakes, before and after calibration, on val and test."""
     names = [name for name in ("val", "test") if name in scored] or list(scored)[:1]
     figure = Figure((2.9 * len(names), 3.2), dpi=130, layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names), sharey=True)), names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from torch import nn
 
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
-from train.datasets.epochs import blend_chance, draw, limit
+from train.datasets.donors import Donors
+from train.datasets.epochs import blend_chance, draw, limit, pair
 from train.datasets.faces import Face, Faces, FaceSet, loader
 from train.datasets.records import Record
 from train.datasets.splits import choice
@@ -50,11 +52,14 @@ class Run:
         accelerator: the device, and the other processes if any.
         save_every: seconds between two saves.
         precision: see `train.training.precision`.
+        processes: that make the batches of an epoch, in place of the threads; 0 for none.
+        until: when to stop, by `time.monotonic`.
 
     Attributes:
         model: to be given initial weights before `loop.fit`.
         average: of the weights of its steps, which is what is judged and kept.
         teacher: to be set before `loop.fit`, if there is one.
+        donors: of faces for blends, likewise.
     """
 
     def __init__(
@@ -68,7 +73,10 @@ class Run:
         save_every: float,
         *,
         precision: Precision = "auto",
+        processes: int = 0,
+        until: float = math.inf,
     ) -> None:
+        self.processes, self.until = processes, until
         self.recipe, self.faces, self.folder, self.workers = recipe, faces, folder, workers
         self.accelerator, self.device = accelerator, accelerator.device
         self.save_every, self.wanted_precision = save_every, precision
@@ -87,6 +95,7 @@ class Run:
         self.average: Any = average_weights(self.model, recipe.ema)
         self.best: dict[str, torch.Tensor] = {}
         self.teacher: Teacher | None = None
+        self.donors: Donors | None = None
         self.journal = Journal(folder)
         self.at = Position()
         self.identity: dict[str, str] = {}
@@ -165,8 +174,13 @@ class Run:
         records = draw(
             self.train, count, recipe.swap_share, seed, recipe.blend_share, recipe.by_family
         )
+        if recipe.paired:
+            records = pair(records, self.train, seed)
         chance = blend_chance(recipe.blend_share)
-        return FaceSet(records, self.faces, how, recipe.augmentation, seed, chance)
+        return FaceSet(
+            records, self.faces, how, recipe.augmentation, seed, chance,
+            donors=self.donors, swap=recipe.swap_blends,
+        )  # fmt: skip
 
     def batches(self, count: int, epoch: int) -> Iterator[Face]:
         """This process's part of what is left of an epoch of `count` batches."""
@@ -174,7 +188,7 @@ class Run:
         chosen = self.draw(count * recipe.batch, self.at.phase, epoch)
         first = self.at.step * recipe.accumulate
         world = self.accelerator.num_processes, self.accelerator.process_index
-        return loader(chosen, recipe.batch, self.workers, first, world)
+        return loader(chosen, recipe.batch, self.workers, first, world, self.processes)
 
     def judge(self, phase: str, loss: float, lr: float, start: float) -> None:
         """Measure the averaged weights on val, and keep them if they are the best so far."""

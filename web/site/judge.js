@@ -15,22 +15,21 @@ export class Judge {
   async judge(image, boxes, isJudgeable) {
     const logits = await this.logits(image, boxes);
     const scores = logits.map((logit) => ({ ...this.read(logit), copies: [], alone: null }));
-    const picked = scores.filter((score) => this.mayTurn(score));
-    await this.tryCopies(image, boxes, scores, picked, isJudgeable);
-    for (const score of picked) settle(score);
+    for (const copy of this.facts.copies) await this.tryCopy(copy, image, boxes, scores, isJudgeable);
+    for (const score of scores) settle(score);
     const crowd = judgeTogether(scores, this.facts.alarms);
     return { scores, crowd };
   }
 
-  async tryCopies(image, boxes, scores, picked, isJudgeable) {
+  // One of the copies, for the faces whose verdict it may turn.
+  async tryCopy(copy, image, boxes, scores, isJudgeable) {
+    const picked = scores.filter((score) => mayTurn(score, copy));
     if (!picked.length) return;
     const some = picked.map((score) => boxes[scores.indexOf(score)]);
-    for (const copy of this.facts.copies) {
-      const { small, moved, origin } = await this.save(image, some, copy);
-      const large = moved.map((box, i) => [box, picked[i]]).filter(([box]) => isJudgeable(box));
-      const logits = await this.logits(small, large.map(([box]) => box), origin);
-      logits.forEach((logit, i) => large[i][1].copies.push({ name: copy.name, ...this.read(logit) }));
-    }
+    const { small, moved, origin } = await this.save(image, some, copy);
+    const large = moved.map((box, i) => [box, picked[i]]).filter(([box]) => isJudgeable(box));
+    const logits = await this.logits(small, large.map(([box]) => box), origin);
+    logits.forEach((logit, i) => large[i][1].copies.push({ name: copy.name, ...this.read(logit) }));
   }
 
   // The mean logit of each face and its mirror image. `image` may be a part of a larger picture, of
@@ -57,13 +56,6 @@ export class Judge {
     const p = 1 / (1 + Math.exp(-calibrated));
     const verdict = p >= fake_above ? "fake" : p <= real_below ? "real" : "unsure";
     return { calibrated, p, verdict };
-  }
-
-  // Whether a copy may turn the verdict to the other side.
-  mayTurn({ calibrated, verdict }) {
-    const { turns } = this.facts;
-    if (verdict === "fake") return calibrated <= turns.fake_up_to;
-    return verdict === "real" && calibrated >= turns.real_from;
   }
 
   // What a model sees of the faces in a copy of the picture: only that part of it is made.
@@ -99,6 +91,12 @@ function toTensor({ width, data }, { mean, std }) {
     }
   }
   return { data: out, dims: [2, 3, width, width] };
+}
+
+// Whether a copy may turn the verdict to the other side.
+function mayTurn({ calibrated, verdict }, { real_from, fake_up_to }) {
+  if (verdict === "fake") return calibrated <= fake_up_to;
+  return verdict === "real" && calibrated >= real_from;
 }
 
 // Unsure where a copy is on the other side; one that is merely unsure changes nothing.

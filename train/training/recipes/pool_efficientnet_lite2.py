@@ -1,12 +1,13 @@
 """EfficientNet-Lite2 on the pool, from ImageNet weights, at sizes that two CPU cores can train.
 
-The second run starts from the best weights of the first (`--init runs/BEFORE/best.safetensors`).
-The mean of both (`python -m train soup`) lies in experiments/efficientnet_lite2; it is not shipped
-(train/LOG.md).
+Each run starts from the best weights of the one before (`--init runs/BEFORE/best.safetensors`);
+the third starts from the mean of the first two (`python -m train soup`), which is kept in
+experiments/efficientnet_lite2.
 """
 
 import dataclasses
 
+from train.augment.degrade import Augmentation
 from train.training.recipes import Phase, Recipe
 
 _SMALL = Recipe(
@@ -27,5 +28,20 @@ RUNS = {
     "pool_efficientnet_lite2": _SMALL,
     "pool_efficientnet_lite2_larger": dataclasses.replace(
         _SMALL, size=224, phases=(Phase("all layers", stages=5, epochs=2, lr=3e-4),), seed=1
+    ),
+    "pool_efficientnet_lite2_longer": dataclasses.replace(
+        _SMALL,
+        phases=(Phase("all layers", stages=5, epochs=9, lr=5e-4),),
+        augmentation=Augmentation(webp=0.2, avif=0.06),
+        swap_blends=0.5,
+        seed=2,
+    ),
+    "pool_efficientnet_lite2_192": dataclasses.replace(
+        _SMALL,
+        size=192,
+        phases=(Phase("all layers", stages=5, epochs=3, lr=2.5e-4),),
+        augmentation=Augmentation(webp=0.2, avif=0.06),
+        swap_blends=0.5,
+        seed=3,
     ),
 }
