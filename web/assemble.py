@@ -35,7 +35,7 @@ from fakeface.report import html
 from fakeface.report.text import CROWD, UNSEEN
 from fakeface.stability import BLOCK, COPIES, turning_points
 from fakeface.types import FakefaceError, Score, Variant, Verdict
-from train.formats.network import OUTPUTS
+from train.formats.network import OUTPUT
 from web import runtime
 from web.light import write_light
 
@@ -122,7 +122,7 @@ def gather(card: Card, told: Mapping[str, str]) -> dict[str, Any]:
     limits = Calibration(**{name: json.loads(told[name]) for name in _READ})
     alarms = FalseAlarms.from_metrics(card.metrics, limits.fake_above)
     return {
-        "model": {"file": f"networks/{card.name}.onnx", "output": OUTPUTS[0]},
+        "model": {"file": f"networks/{card.name}.onnx", "output": OUTPUT},
         "preprocessing": fed,
         "calibration": asdict(limits),
         "alarms": asdict(alarms) | {"below": float(np.nextafter(limits.fake_above, 0))},
