@@ -20,7 +20,7 @@ import psutil
 from playwright.sync_api import Browser
 
 import fakeface
-from benchmarks.page import megapixel_photo
+from benchmarks.pictures import megapixel_photo
 from fakeface.faces import MTCNN
 from fakeface.report.html import STYLES
 from fakeface.types import Analysis, Picture
