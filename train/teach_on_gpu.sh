@@ -6,7 +6,8 @@
 # SHARDS is a folder of `python -m train pack`, WEIGHTS a safetensors file to begin with, or
 # "pretrained" where there is a network. OUT gets the best weights so far, in pieces. After MINUTES
 # (9) it stops in good order; the same command goes on where it stood. RECIPE, PYTHON and PROCESSES
-# may be set. Beside PyTorch and timm it needs requirements-teach.txt.
+# may be set; PROCESSES=0, where /dev/shm is small, reads with threads. Beside PyTorch and timm it
+# needs requirements-teach.txt.
 set -eu
 shards=$1 weights=$2 out=$3 minutes=${4:-9}
 recipe=${RECIPE:-pool_dinov2_teacher}
@@ -16,5 +17,5 @@ run=runs/$(basename "$recipe" .py)
 export FAKEFACE_DECODE_IN_PROCESS=1  # the files of the shards were checked when they were packed
 
 "$python" -m train finetune "$recipe" --data "$shards" --init "$weights" --run "$run" \
-    --minutes "$minutes" --processes "$processes" --workers "$processes"
+    --minutes "$minutes" --processes "$processes" --workers "$(nproc)"
 "$python" -m train pieces "$run" --out "$out"

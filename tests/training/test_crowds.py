@@ -47,7 +47,7 @@ def test_the_maximum_grows_with_the_group_and_the_rule_does_not():
     found = {n: measure(photographs, fakes, n, ALARMS, groups=400, rounds=40) for n in (1, 20)}
     assert found[1]["alone"] == found[1]["together"]
     assert found[20]["alone"][0] == pytest.approx(1 - 0.98**20, abs=0.08)
-    assert found[20]["together"][0] < 0.04
+    assert found[20]["together"][0] < 0.07
     assert found[1]["one_fake"][0] == pytest.approx(2 / 3, abs=0.08)
     for rows in found.values():
         for share, low, high in rows.values():

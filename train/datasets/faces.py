@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from fakeface.faces import Detector, largest
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
-from fakeface.images import workers as decoding
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
+from fakeface.workers import pool as decoders
 from train.augment.blend import self_blend, swap_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
 from train.datasets.donors import Donors
@@ -231,5 +231,5 @@ def _in_processes(
 
 def _begin(number: int) -> None:
     """In a process that makes batches: it decodes itself, and has one thread."""
-    os.environ[decoding.SETTING] = "1"
+    os.environ[decoders.SETTING] = "1"
     cv2.setNumThreads(1)

@@ -37,7 +37,9 @@ def main(argv: list[str] | None = None) -> None:
     boxes = {r.sha256: faces[r.sha256].as_list() if r.sha256 in faces else None for r in records}
     found: dict[str, dict[str, object]] = {f"faces-{detector.name}.json": dict(boxes)}
     if isinstance(detector, YuNet):
-        photographs = [r for r in records if r.label == 0 and r.sha256 in faces]
+        photographs = [
+            r for r in records if r.split == "train" and not r.label and r.sha256 in faces
+        ]
         name = f"landmarks-{detector.name}.json"
         points = find_landmarks(photographs, faces, detector, cache / name)
         found[name] = {
