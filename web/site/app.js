@@ -219,6 +219,7 @@ worker.addEventListener("message", ({ data }) => {
 worker.addEventListener("error", () => say(words.not_loaded));
 
 thumb.addEventListener("load", () => (thumb.hidden = false));
+$(".camera").hidden = !navigator.maxTouchPoints; // elsewhere it would be the same as choosing a file
 $(".camera").addEventListener("click", () => $("#shot").click());
 for (const chooser of [input, $("#shot")]) {
   chooser.addEventListener("change", () => {
