@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL.JpegImagePlugin import JpegImageFile
 
 from fakeface.types import RGB, Box, FloatArray, Picture, Quality
 
@@ -50,7 +48,7 @@ def measure(
         familiarity: of each face, float32 (N,); see `out_of_distribution.Reference.score`.
         doubted: for each face, see `Face.doubted`; empty where the detector cannot tell.
     """
-    jpeg = estimate_jpeg_quality(picture.data)
+    jpeg = estimate_jpeg_quality(picture.quantisation)
     near = [None] * len(boxes) if familiarity is None else map(float, familiarity)
     return [
         _describe(measure_sharpness(picture.rgb, box), box, jpeg, close, doubt)
@@ -93,7 +91,7 @@ def _describe(
     return Quality(side, sharpness, jpeg, familiarity, tuple(warnings))
 
 
-def estimate_jpeg_quality(data: bytes) -> int | None:
+def estimate_jpeg_quality(quantisation: Sequence[int]) -> int | None:
     """The quality at which a file was last saved as JPEG; None where it is no JPEG.
 
     Libraries after the Independent JPEG Group's scale the table of the standard by the quality
@@ -101,17 +99,15 @@ def estimate_jpeg_quality(data: bytes) -> int | None:
     nearest to the file's. Cameras and Photoshop have tables of their own, for which it is only a
     comparison with that scale.
 
+    Args:
+        quantisation: see `Picture`.
+
     Returns:
         1 to 100. Earlier, stronger compression of the same picture does not show in it.
     """
-    if not data.startswith(b"\xff\xd8\xff"):
+    if len(quantisation) != 64:
         return None
-    try:
-        image = JpegImageFile(BytesIO(data))
-        table = np.array(image.quantization[image.layer[0][3]])  # that of the first component
-    except Exception:  # a damaged header; `images.decode` says so to people
-        return None
-    return int(np.abs(_tables() - table).sum(axis=1).argmin()) + 1
+    return int(np.abs(_tables() - np.array(quantisation)).sum(axis=1).argmin()) + 1
 
 
 def _tables() -> npt.NDArray[np.int_]:

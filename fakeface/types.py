@@ -160,6 +160,7 @@ class Picture:
         frames: how many pictures the file shows one after the other, or on pages.
         looked: which of them were looked at, counted from 0.
         notes: sentences on what could not be read beside the pixels, and on their colours.
+        quantisation: of a JPEG the table of its first component, 64 steps row by row; else empty.
     """
 
     data: bytes
@@ -169,6 +170,7 @@ class Picture:
     frames: int = 1
     looked: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
+    quantisation: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from scipy import ndimage
 from scipy.spatial.distance import mahalanobis
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from fakeface.images.decoder import read_picture
+from fakeface.images.frames import decode_frame
 from fakeface.models.out_of_distribution import Reference
 from fakeface.quality import estimate_jpeg_quality, measure, measure_sharpness
 from fakeface.types import RGB, Box, Picture
@@ -28,32 +31,35 @@ def jpeg(image: RGB = NOISE, **options) -> bytes:
     return file.getvalue()
 
 
+def quality_of(data: bytes) -> int | None:
+    """The estimate for a file."""
+    return estimate_jpeg_quality(decode_frame(data).quantisation)
+
+
 # -- compression --------------------------------------------------------------------------------
 
 
 def test_every_quality_of_pillow_is_told():
-    told = [estimate_jpeg_quality(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
+    told = [quality_of(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
     assert told == list(range(1, 101))
 
 
 def test_every_quality_of_opencv_is_told():
     for q in range(1, 101, 9):
         data = cv2.imencode(".jpg", NOISE[:16, :16], [cv2.IMWRITE_JPEG_QUALITY, q])[1].tobytes()
-        assert estimate_jpeg_quality(data) == q
+        assert quality_of(data) == q
 
 
 @pytest.mark.parametrize(
     "options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True}, {"comment": b"x"}]
 )
 def test_how_else_a_jpeg_is_written_does_not_matter(options):
-    assert estimate_jpeg_quality(jpeg(quality=83, **options)) == 83
+    assert quality_of(jpeg(quality=83, **options)) == 83
 
 
 def test_grey_and_other_tables():
-    assert estimate_jpeg_quality(jpeg(NOISE[..., 0], quality=31)) == 31
-    fine, coarse = (
-        estimate_jpeg_quality(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low")
-    )
+    assert quality_of(jpeg(NOISE[..., 0], quality=31)) == 31
+    fine, coarse = (quality_of(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low"))
     assert fine is not None and coarse is not None
     assert 100 >= fine > coarse > 10
 
@@ -61,10 +67,16 @@ def test_grey_and_other_tables():
 def test_no_jpeg_no_quality():
     png = BytesIO()
     Image.fromarray(NOISE).save(png, "PNG")
-    assert estimate_jpeg_quality(png.getvalue()) is None
-    assert estimate_jpeg_quality(b"") is None
-    assert estimate_jpeg_quality(b"\xff\xd8\xff") is None
-    assert estimate_jpeg_quality(jpeg()[:30]) is None
+    assert quality_of(png.getvalue()) is None
+    assert estimate_jpeg_quality([16] * 63) is None
+
+
+def test_nothing_of_the_file_is_parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table came with the pixels, from the process that decoded it."""
+    picture = read_picture(jpeg(NOISE, quality=44))
+    monkeypatch.setattr(JpegImageFile, "__init__", lambda *_: pytest.fail("a file was opened"))
+    (found,) = measure(picture, [WHOLE])
+    assert found.jpeg_quality == 44
 
 
 # -- sharpness ----------------------------------------------------------------------------------
@@ -175,8 +187,9 @@ def test_a_reference_that_does_not_fit_together_is_refused():
 def check(image: RGB, box: Box, jpeg_quality: int | None = None, familiarity: float | None = None):
     """The quality of one face in a picture of those pixels that came as such a file."""
     data = b"" if jpeg_quality is None else jpeg(NOISE[:16, :16], quality=jpeg_quality)
+    table = decode_frame(data).quantisation if data else ()
     known = None if familiarity is None else np.array([familiarity], np.float32)
-    (found,) = measure(Picture(data, "", image), [box], known)
+    (found,) = measure(Picture(data, "", image, quantisation=table), [box], known)
     return found
 
 

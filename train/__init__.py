@@ -16,8 +16,10 @@ from types import ModuleType
 COMMANDS = {
     "sources": ("datasets.sources", "fetch a data set, and count it"),
     "eigenfaces": ("datasets.eigenfaces", "draw faces that belong to nobody, for tests"),
+    "pack": ("datasets.pack", "put a data set into shards, to be carried"),
     "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
     "soup": ("training.soup", "average the weights of runs (model soup)"),
+    "pieces": ("training.pieces", "cut a run's weights into small files, to be carried"),
     "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
     "out-of-distribution": (
