@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from fakeface.faces import Detector, largest
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
-from fakeface.images import workers as decoding
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
+from fakeface.workers import pool as decoding
 from train.augment.blend import self_blend, swap_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
 from train.datasets.donors import Donors
