@@ -17,7 +17,6 @@ from fakeface.models import checkpoints
 from fakeface.models.card import INT8
 from fakeface.types import CheckpointDamaged, CheckpointMissing, EngineError
 
-pytestmark = pytest.mark.slow
 
 LIGHT = "mobilenetv2_100"
 ROOT = Path(__file__).parents[1]
