@@ -17,7 +17,6 @@ from fakeface.models import checkpoints
 from fakeface.models.card import INT8
 from fakeface.types import CheckpointDamaged, CheckpointMissing, EngineError
 
-
 LIGHT = "mobilenetv2_100"
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
