@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from fakeface.faces import Detector, is_judgeable, largest, open_detector
+from fakeface.faces import Detector, largest, open_detector
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
@@ -46,7 +46,7 @@ def look(model: Model, detector: Detector, path: Path) -> Warned | None:
     except ImageError:
         return None
     face = largest(detector.detect(picture.rgb))
-    if face is None or not is_judgeable(face.box.w, face.box.h):
+    if face is None:
         return None
     style = model.style(model.tensor(picture.rgb, [face.box]))
     return Warned(bool(model.reference.score(style)[0] < UNUSUAL), face.doubted)
@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, own in paths.items()
     }
     for split in args.splits:
-        parts = [own for name, own in found.items() if name.startswith(f"{split}/")]
-        print(describe(split, chain.from_iterable(parts)))
+        families = [own for name, own in found.items() if name.startswith(f"{split}/")]
+        print(describe(split, chain.from_iterable(families)))
     for name, own in sorted(found.items()):
         print(describe(name, own))
 
