@@ -8,7 +8,7 @@ SPACE := build/space
 OLD := build/0.8.0
 COMMIT_0_8_0 := acef2c426d75302655ca74fb92a6320eb8d3bfe0
 
-.PHONY: demo test test-fast hostile check audit lock results bench load screenshots space clean
+.PHONY: demo test test-fast hostile check audit lock results bench load screenshots space web clean
 
 demo: $(VENV)/.demo ## set up what the page needs, and start it
 	@echo "Starting the page on $(ADDRESS) (stop it with Ctrl-C) ..."
@@ -18,9 +18,9 @@ test: $(VENV)/.test ## set up what the tests need, and run all of them
 	@echo "Running the tests ..."
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
 
-test-fast: $(VENV)/.test ## all that needs neither a browser nor training; for the daily loop
+test-fast: $(VENV)/.test ## all but what needs a browser, training or a cluster; for the daily loop
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal \
-		--ignore tests/ui --ignore tests/training $(ARGS)
+		-m "not system" --ignore tests/ui --ignore tests/training $(ARGS)
 
 hostile: $(VENV)/.test ## ten thousand hostile files through everything that takes files
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FAKEFACE_HOSTILE_FILES=0:10000 \
@@ -57,9 +57,12 @@ space: ## the folder to push to Hugging Face Spaces, in build/space
 	@rm -rf $(SPACE) && mkdir -p $(SPACE)
 	@tar -cf - --exclude=__pycache__ --exclude='*.part' app.py checkpoints examples fakeface \
 		requirements.txt README.md LICENSE | tar -xf - -C $(SPACE)
-	@for kind in safetensors png jpg; do \
+	@for kind in safetensors onnx png jpg; do \
 		echo "*.$$kind filter=lfs diff=lfs merge=lfs -text"; done > $(SPACE)/.gitattributes
 	@echo "$(SPACE) is ready; push it with: hf upload USER/NAME $(SPACE) . --repo-type space"
+
+web: $(VENV)/.test ## the page that runs in the browser, in build/web, for any static host
+	@$(PY) -m web.assemble --out build/web
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

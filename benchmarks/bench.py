@@ -296,6 +296,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def add(part: str) -> None:
         parts.append(part)
         print(part, flush=True)
+        write_report("\n\n".join(one.strip() for one in parts) + "\n")  # a kill costs one part
 
     with tempfile.TemporaryDirectory() as place:
         folder, few, out = (Path(place) / name for name in ("files", "few", "table.csv"))
@@ -305,6 +306,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         photo = Path(place) / "photo.jpg"
         photo.write_bytes(megapixel_photo())
         with open_peers(model, baseline) as peers:
+            if OLD in peers and (other := peers[OLD].ask("model")["result"]) != model:
+                parts.append(f"0.8.0 does not have that model and runs its own default, {other}.")
             for peer in peers.values():
                 peer.ask("scan", str(few), str(out))  # warm
             add(f"### Scan\n\n{said}.\n\n{measure_scan(peers, folder, out, args.rounds)}")
@@ -315,7 +318,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         roots = {HERE: ROOT, **({OLD: baseline} if baseline else {})}
         add(f"### Cold start\n\n{measure_cold_start(roots, min(3, args.rounds))}")
     add(f"### One face\n\n{measure_one_face(args.runs, args.rounds)}")
-    write_report("\n\n".join(part.strip() for part in parts) + "\n")
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def _judge_of(model: Model) -> Judge:
         model.sha256,
         limits.real_below,
         limits.fake_above,
-        title=card.title,
+        title=model.title,
         summary=card.summary,
         terms=card.terms,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import cv2
 import numpy as np
@@ -17,6 +18,10 @@ BLURRED = 18.0  # it was unsure about 40 % (6 of 15); 1 training face in 45 is l
 COMPRESSED = 50  # saved again at quality 40, 19 % were unsure; training itself goes down to 35
 UNUSUAL = 0.01  # the share of validation photographs that are farther away
 
+SMALL_FACE: Final = (
+    f"The face is only {{side}} pixels wide, and below {SMALL} models are unsure about twice as "
+    "often; a larger copy of the picture would tell more."
+)
 _SHARPNESS_SIDE = 128  # pixels that the shorter side of a face is brought to
 
 # Luminance of the JPEG standard (ITU-T T.81, 1992, table K.1), row by row.
@@ -61,10 +66,7 @@ def _describe(
 ) -> Quality:
     side, warnings = min(box.w, box.h), []
     if side < SMALL:
-        warnings.append(
-            f"The face is only {side} pixels wide, and below {SMALL} models are unsure about twice "
-            "as often; a larger copy of the picture would tell more."
-        )
+        warnings.append(SMALL_FACE.format(side=side))
     if sharpness < BLURRED:
         warnings.append(
             "The face is blurred or smoothed, so the traces that models look for may be gone; a "

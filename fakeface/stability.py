@@ -21,7 +21,7 @@ from fakeface.types import RGB, Box, Variant, Verdict
 # In calibrated log-odds, where a card says nothing: of the light model's scores of 1,658 test faces
 # in three copies each, the farthest moved by 5.95.
 _FARTHEST = (6.0, 6.0)
-_BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
+BLOCK = 16  # pixels; a JPEG with halved chroma is coded in squares of this side
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,19 @@ def may_turn(card: Card, copy: Copy, logit: float) -> bool:
         logit: of the face in the picture as it came, before calibration.
     """
     calibration = card.calibration
-    down, up = card.shortcuts.moves.get(copy.name, _FARTHEST)
     score = calibration.calibrate(logit)
     verdict = calibration.verdict(calibration.probability(logit))
+    real_from, fake_up_to = turning_points(card, copy)
     if verdict is Verdict.FAKE:
-        return score - down <= _log_odds(calibration.real_below)
-    if verdict is Verdict.REAL:
-        return score + up >= _log_odds(calibration.fake_above)
-    return False  # of unsure there is no other side
+        return score <= fake_up_to
+    return verdict is Verdict.REAL and score >= real_from  # of unsure there is no other side
+
+
+def turning_points(card: Card, copy: Copy) -> tuple[float, float]:
+    """The calibrated logits from which on "real" may turn, and up to which "AI-generated" may."""
+    down, up = card.shortcuts.moves.get(copy.name, _FARTHEST)
+    limits = card.calibration
+    return _log_odds(limits.fake_above) - up, _log_odds(limits.real_below) + down
 
 
 def _log_odds(p: float) -> float:
@@ -150,6 +155,6 @@ def _window(boxes: Sequence[Box], width: int, height: int, margin: float) -> tup
     left, top = min(r.x for r in regions), min(r.y for r in regions)
     right, bottom = max(r.x + r.w for r in regions), max(r.y + r.h for r in regions)
     return (
-        slice(max(0, top // _BLOCK - 1) * _BLOCK, (-(-bottom // _BLOCK) + 1) * _BLOCK),
-        slice(max(0, left // _BLOCK - 1) * _BLOCK, (-(-right // _BLOCK) + 1) * _BLOCK),
+        slice(max(0, top // BLOCK - 1) * BLOCK, (-(-bottom // BLOCK) + 1) * BLOCK),
+        slice(max(0, left // BLOCK - 1) * BLOCK, (-(-right // BLOCK) + 1) * BLOCK),
     )

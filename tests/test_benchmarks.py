@@ -47,7 +47,6 @@ def test_the_report_keeps_what_people_wrote(tmp_path: Path, monkeypatch) -> None
     assert report.read_text() == f"above\n{bench.MARKS[0]}\nnew\n{bench.MARKS[1]}\nbelow\n"
 
 
-@pytest.mark.slow
 def test_the_script_for_cuda_runs_on_a_cpu(untrained, capsys, monkeypatch) -> None:
     monkeypatch.setattr(cuda.torch.cuda, "is_available", lambda: False)
     assert cuda.main(["--small", "--workers", "2"]) == 0

@@ -118,7 +118,7 @@ def assert_same_rows(one: Path, other: Path) -> None:
         assert float(p_fake or -1) == pytest.approx(float(wanted or -1), abs=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_a_cluster_goes_on_with_a_table_and_writes_the_rows_of_one_machine(
     nodes: Any, models: list[checkpoints.Card], photos: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
@@ -177,7 +177,7 @@ def workers(node: Any) -> list[psutil.Process]:
     return [p for p in psutil.Process(raylet).children() if "MapWorker" in " ".join(p.cmdline())]
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_neither_a_killed_actor_nor_a_lost_machine_costs_or_doubles_a_row(
     nodes: Any, models: list[checkpoints.Card], photos: Path, tmp_path: Path
 ) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from benchmarks import load
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.system
 def test_accepted_ones_are_answered_and_the_rest_is_told_busy(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from PIL import Image
 
 import fakeface
 from fakeface.analysis import analyse_file
+from fakeface.batch import Item
 from fakeface.faces import MTCNN, Detector, Haar
 from fakeface.models.backbones import build
 from fakeface.models.calibrate import Calibration
@@ -29,7 +31,7 @@ from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from fakeface.names import spell, to_path
 from fakeface.scan import COLUMNS, pipeline, rows
-from fakeface.scan.pipeline import Outcome, Summary, scan
+from fakeface.scan.pipeline import Judge, Key, Outcome, Summary, scan
 from fakeface.scan.rows import Row
 from fakeface.scan.table import Table
 from fakeface.types import RGB, Analysis, Box, Face, FaceReport, Score, Status, Verdict
@@ -544,3 +546,45 @@ def test_the_columns_are_those_of_the_documentation() -> None:
     text = (Path(fakeface.__file__).parents[1] / "docs/scan.md").read_text(encoding="utf-8")
     table = text.partition("## The table")[2].partition("\n- ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(COLUMNS)
+
+
+class Constant(Judge):
+    """Says the same of all bytes."""
+
+    def judge(self, key: Key, data: bytes, models: Sequence[Model]) -> Outcome:
+        return Outcome(Status.OK, (Row("", Status.OK, "m", 1, 0.5, "unsure", "0" * 64, 0),), None)
+
+
+def test_little_is_remembered_of_each_file() -> None:
+    """A future each would be 2 KB, and so 200 MB after 100,000 files."""
+    judge = Constant(Haar())
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            assert judge(Item(f"{number}", lambda n=number: f"{n}".encode()), []).result()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / 2000 < 800
+
+
+def test_the_same_bytes_are_judged_once_while_they_are_remembered(monkeypatch) -> None:
+    monkeypatch.setattr(pipeline, "KNOWN", 2)
+    asked: list[bytes] = []
+
+    class Noting(Constant):
+        def judge(self, key: Key, data: bytes, models: Sequence[Model]) -> Outcome:
+            asked.append(data)
+            return super().judge(key, data, models)
+
+    judge = Noting(Haar())
+    for data in (
+        b"a",
+        b"a",
+        b"b",
+        b"a",
+        b"c",
+        b"a",
+    ):  # of two, the first of which goes for the third
+        judge(Item("x", lambda d=data: d), []).result()
+    assert asked == [b"a", b"b", b"c", b"a"]

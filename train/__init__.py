@@ -22,11 +22,13 @@ COMMANDS = {
     "pieces": ("training.pieces", "cut a run's weights into small files, to be carried"),
     "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
+    "convert": ("convert", "write a shipped model for phones, browsers and other runtimes"),
     "out-of-distribution": (
         "evaluation.out_of_distribution",
         "note what known faces look like, to warn of others",
     ),
     "evaluate": ("evaluate", "measure a model"),
+    "int8": ("evaluation.int8", "measure what int8 changes"),
     "shortcuts": (
         "evaluation.shortcuts",
         "measure what saves time, and allow what changes nothing",

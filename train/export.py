@@ -3,6 +3,8 @@
 Offset, temperature and thresholds are fitted here, on the calibration part of val alone, to the
 fp16 weights that are shipped; the weights themselves stay as they were trained. Nothing is written
 before all is known, and a kill at any moment leaves the old model or the new one.
+
+With --format it is `python -m train convert`, which writes a shipped model for another runtime.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import safetensors.torch
@@ -22,6 +26,7 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Card
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
+from train import convert
 from train.datasets.faces import find_faces
 from train.datasets.sets import check_classes, choose
 from train.datasets.sources import add_data_arguments, read_data
@@ -70,13 +75,21 @@ def load_halved(recipe: Recipe, run: Path, name: str) -> Model:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    given = sys.argv[1:] if argv is None else argv
+    if any(word.partition("=")[0] == "--format" for word in given):
+        convert.main(given)
+        return
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        epilog="With --model NAME --format FORMAT, a shipped model is written for another runtime: "
+        "see `python -m train convert --help`.",
+    )
     parser.add_argument("recipe", help="a file of train/training/recipes, without .py")
     add_data_arguments(parser)
     parser.add_argument("--run", type=Path, help="the run's folder (default runs/RECIPE)")
     parser.add_argument("--name", help="of the checkpoint (default: the backbone's)")
     parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(given)
 
     recipe = load_recipe(args.recipe)
     run = args.run or Path("runs") / args.recipe
@@ -109,4 +122,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.argv.insert(1, "export")
+    runpy.run_module("train", run_name="__main__")  # where errors become sentences

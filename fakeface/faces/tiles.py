@@ -18,9 +18,9 @@ from fakeface.faces.boxes import MIN_FACE, NOTHING, Found, suppress
 from fakeface.types import RGB
 
 SIDE: Final = 960  # longest side of what a detector is shown, in pixels
-_SPARE = 1.25  # parts overlap by more than a face that the whole picture just fails to show
-_SAME = 0.5  # of the smaller of two boxes is shared: it is the same face
-_EDGE = 2.0  # pixels; a box nearer to the cut of a part may be half a face
+SPARE: Final = 1.25  # parts overlap by more than a face that the whole picture just fails to show
+SAME: Final = 0.5  # of the smaller of two boxes is shared: it is the same face
+EDGE: Final = 2.0  # pixels; a box nearer to the cut of a part may be half a face
 
 
 def shrink(image: RGB, factor: float) -> RGB:
@@ -60,7 +60,7 @@ def look_everywhere(image: RGB, look: Callable[[RGB], Found], sees: int) -> Foun
         large = shrink(image, part)
         # In pixels of `large`: the largest face that the first look does not see for certain,
         # which is no larger than the picture.
-        overlap = min(math.ceil(_SPARE * sees / whole * part), *large.shape[:2], SIDE // 2)
+        overlap = min(math.ceil(SPARE * sees / whole * part), *large.shape[:2], SIDE // 2)
         for left, top, tile in _tiles(large, overlap):
             boxes, scores = _without_cuts(look(tile), left, top, tile, large)
             looks.append(Found(boxes / part, scores))
@@ -88,10 +88,10 @@ def _without_cuts(found: Found, left: int, top: int, tile: RGB, large: RGB) -> F
     ends = boxes[:, :2] + boxes[:, 2:]
     right, bottom = left + tile.shape[1], top + tile.shape[0]
     whole = (
-        ((boxes[:, 0] > left + _EDGE) | (left == 0))
-        & ((boxes[:, 1] > top + _EDGE) | (top == 0))
-        & ((ends[:, 0] < right - _EDGE) | (right == large.shape[1]))
-        & ((ends[:, 1] < bottom - _EDGE) | (bottom == large.shape[0]))
+        ((boxes[:, 0] > left + EDGE) | (left == 0))
+        & ((boxes[:, 1] > top + EDGE) | (top == 0))
+        & ((ends[:, 0] < right - EDGE) | (right == large.shape[1]))
+        & ((ends[:, 1] < bottom - EDGE) | (bottom == large.shape[0]))
     )
     return Found(boxes[whole], found.scores[whole])
 
@@ -106,5 +106,5 @@ def _merge(looks: list[Found]) -> Found:
     scores = np.concatenate([first.scores, more.scores])
     # Scores are at most 1, so that 2 more put the first look before all others.
     order = np.concatenate([np.nan_to_num(first.scores) + 2, np.nan_to_num(more.scores)])
-    kept = suppress(boxes, order, _SAME, over="smaller")
+    kept = suppress(boxes, order, SAME, over="smaller")
     return Found(boxes[kept], scores[kept])

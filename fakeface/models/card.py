@@ -22,6 +22,7 @@ from fakeface.types import CheckpointDamaged, CheckpointMismatch, CheckpointMiss
 
 WEIGHTS: Final = "model.safetensors"
 METRICS: Final = "metrics.json"
+INT8: Final = "model.int8.onnx"
 LABELS: Final = ("real", "fake")  # index = label: fake = 1
 
 _Read = TypeVar("_Read")

@@ -4,9 +4,10 @@
     model.safetensors      the weights
     reference.safetensors  the faces it learnt from, in short, for the out-of-distribution score
     metrics.json           all that was measured of it
+    model.int8.onnx        the network in int8, of models that have it: smaller, and less exact
 
-Everything is safetensors or JSON, so that nothing is ever unpickled. A damaged card or damaged
-weights cost that model alone, and the other two files only what they are for.
+Everything is safetensors, JSON or ONNX, so that nothing is ever unpickled. A damaged card or
+damaged weights cost that model alone, and the other files only what they are for.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from torch import nn
 
 from fakeface.files import write_through
 from fakeface.models.backbones import build
-from fakeface.models.card import METRICS, WEIGHTS, check_file
+from fakeface.models.card import INT8, METRICS, WEIGHTS, check_file
 from fakeface.models.card import Card as Card
 from fakeface.models.card import read_card as read_card
-from fakeface.models.engine import Model
+from fakeface.models.engine import Model, pick_engine
 from fakeface.models.out_of_distribution import Reference
 from fakeface.types import (
     CheckpointDamaged,
@@ -128,12 +129,14 @@ def load(
         name: the folder's name below `root`.
         root: see `checkpoints_root`.
         device: "cpu", "cuda" ...; None takes the GPU where there is one.
-        engine: "auto", "torch" or "openvino"; None for that of FAKEFACE_ENGINE, else auto.
+        engine: one of `engine.ENGINES`; None for that of FAKEFACE_ENGINE, else auto. "int8" runs on
+            the CPU, whatever else there is, and gives no out-of-distribution score.
 
     Raises:
         CheckpointMissing, CheckpointDamaged, CheckpointMismatch, EngineError: see `fakeface.types`.
     """
     root = root or checkpoints_root()
+    engine = pick_engine(engine)
     if not name or Path(name).name != name:
         raise CheckpointMissing(f"{name!r} is no model name; name a folder below {root}.")
     folder = root / name
@@ -145,6 +148,10 @@ def load(
         raise CheckpointDamaged(f"{path} is no safetensors file ({error}).") from error
     network = build(card.backbone)
     fill(network, state, path)
+    if engine == "int8":
+        model = Model(card, network, device or "cpu")
+        model.run_int8(read_int8(folder, card))
+        return model
     model = Model(card, network, device)
     size = card.preprocessing.size
     width = model.style(torch.empty(0, 3, size, size, device=model.device)).shape[1]
@@ -238,8 +245,28 @@ def read_reference(folder: Path, card: Card, width: int | None = None) -> Refere
     return reference
 
 
+def read_int8(folder: Path, card: Card) -> bytes:
+    """The bytes of `model.int8.onnx`.
+
+    Raises:
+        CheckpointMissing: the model has none.
+        CheckpointDamaged: the file has another checksum than the card says.
+    """
+    path, sha256 = folder / INT8, card.files.get(INT8)
+    data = _read_if_there(path)
+    if data is None or sha256 is None:
+        raise CheckpointMissing(
+            f"There is no int8 network of {card.name!r} ({path}); make it by `python -m train "
+            f"export --model {card.name} --format onnx-int8 --data MANIFEST`, or leave int8 out."
+        )
+    check_file(path, data, sha256)
+    return data
+
+
 def save(folder: Path, network: nn.Module, card: Card, reference: Reference | None = None) -> Card:
-    """Write the files of a model, weights in fp16; an older reference is of other weights and goes.
+    """Write the files of a model, weights in fp16.
+
+    An older reference and an older int8 network are of other weights, and go.
 
     A kill at any moment leaves a model that works: the old one, or the new one.
 
@@ -253,7 +280,8 @@ def save(folder: Path, network: nn.Module, card: Card, reference: Reference | No
     }
     weights = safetensors.torch.save(state)
     card = dataclasses.replace(card, sha256=hashlib.sha256(weights).hexdigest())
-    return _write(folder, card, {WEIGHTS: weights, REFERENCE: _pack(reference, card)})
+    contents = {WEIGHTS: weights, REFERENCE: _pack(reference, card), INT8: None}
+    return _write(folder, card, contents)
 
 
 def write_reference(folder: Path, card: Card, reference: Reference) -> Card:
@@ -263,6 +291,15 @@ def write_reference(folder: Path, card: Card, reference: Reference) -> Card:
         The card with the sha256 of what was written.
     """
     return _write(folder, card, {REFERENCE: _pack(reference, card)})
+
+
+def write_int8(folder: Path, card: Card, network: bytes) -> Card:
+    """Write `model.int8.onnx` of the weights that the card names, and the card.
+
+    Returns:
+        The card with the sha256 of what was written.
+    """
+    return _write(folder, card, {INT8: network})
 
 
 def write_card(folder: Path, card: Card) -> Card:
@@ -298,7 +335,7 @@ def _write(folder: Path, card: Card, contents: Mapping[str, bytes | None]) -> Ca
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {WEIGHTS: card.sha256}
-    for name in (REFERENCE, METRICS):
+    for name in (REFERENCE, METRICS, INT8):
         data = contents[name] if name in contents else _read_if_there(folder / name)
         if data is not None:
             files[name] = hashlib.sha256(data).hexdigest()

@@ -2,11 +2,13 @@
 
 PyTorch is the reference, and the engine of heatmaps and of GPUs. On a CPU OpenVINO runs the network
 where it gives the same logits, several times as fast. FAKEFACE_ENGINE chooses: torch, openvino or,
-as without it, auto.
+as without it, auto. int8 is never chosen by itself: OpenVINO then runs `model.int8.onnx`, another
+network with a checksum of its own, whose answers differ a little (train/LOG.md).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -22,13 +24,31 @@ from fakeface.models.card import Card
 from fakeface.models.out_of_distribution import Reference
 from fakeface.models.outputs import Outputs
 from fakeface.models.preprocess import Preprocessing, face_tensor
-from fakeface.models.runtime import PRECISIONS, Runtime, compile_network, computes_bf16
+from fakeface.models.runtime import (
+    PRECISIONS,
+    Runtime,
+    compile_network,
+    computes_bf16,
+    read_network,
+)
 from fakeface.types import RGB, Box, EngineError, FloatArray, Score
 
-ENGINES: Final = ("auto", "torch", "openvino")
+ENGINES: Final = ("auto", "torch", "openvino", "int8")
 # Faces at a time. On a CPU the feature maps of more faces do not fit into its caches, and memory
 # for blocks of over 32 MB is requested from the system anew each time.
 _CPU_PART, _GPU_PART = 4, 32
+
+
+def pick_engine(engine: str | None = None) -> str:
+    """One of `ENGINES`: the given one, else that of FAKEFACE_ENGINE, else auto.
+
+    Raises:
+        EngineError: there is no such engine.
+    """
+    engine = engine or os.environ.get("FAKEFACE_ENGINE") or "auto"
+    if engine not in ENGINES:
+        raise EngineError(f"There is no engine {engine!r}; choose one of {', '.join(ENGINES)}.")
+    return engine
 
 
 class Model:
@@ -66,19 +86,19 @@ class Model:
         self.reference = reference
         self.lock = threading.Lock()
         self.runtime: Runtime | None = None
+        self._int8 = ""  # sha256 of the int8 network that runs in the network's place
 
     def speed_up(self, engine: str | None = None) -> None:
         """Let OpenVINO run the network, where it can; in bfloat16 where the card allows that.
 
         Args:
-            engine: one of `ENGINES`; None for that of FAKEFACE_ENGINE.
+            engine: "auto", "torch" or "openvino"; None for that of FAKEFACE_ENGINE.
 
         Raises:
             EngineError: there is no such engine, or OpenVINO was asked for and cannot run it.
         """
-        engine = engine or os.environ.get("FAKEFACE_ENGINE") or "auto"
-        if engine not in ENGINES:
-            raise EngineError(f"There is no engine {engine!r}; choose one of {', '.join(ENGINES)}.")
+        engine = pick_engine(engine)
+        self._int8 = ""
         if engine == "torch" or (engine == "auto" and self.device.type != "cpu"):
             self.runtime = None
             return
@@ -95,10 +115,31 @@ class Model:
                 f"OpenVINO cannot run {self.name!r} on this machine; choose the engine auto."
             )
 
+    def run_int8(self, network: bytes) -> None:
+        """Let OpenVINO run another network in this one's place, for all but heatmaps.
+
+        It tells no style, so there is no out-of-distribution score.
+
+        Args:
+            network: of `model.int8.onnx`.
+
+        Raises:
+            EngineError: the model is on a GPU, or OpenVINO cannot run it.
+        """
+        if self.device.type != "cpu":
+            raise EngineError("int8 runs on the CPU alone; choose the device cpu.")
+        self.runtime, self.reference = read_network(network), None
+        self._int8 = hashlib.sha256(network).hexdigest()
+
     @property
     def engine(self) -> str:
-        """What runs the network: "torch" or "openvino"."""
-        return "torch" if self.runtime is None else "openvino"
+        """What runs the network: "torch", "openvino" or "int8"."""
+        return "torch" if self.runtime is None else "int8" if self._int8 else "openvino"
+
+    @property
+    def title(self) -> str:
+        """As in its card, with its precision where that is not the usual."""
+        return f"{self.card.title}, int8" if self._int8 else self.card.title
 
     @property
     def name(self) -> str:
@@ -117,8 +158,8 @@ class Model:
 
     @property
     def sha256(self) -> str:
-        """Of its weights; empty where they came from no file."""
-        return self.card.sha256
+        """Of the file whose weights give the logits; empty where they came from no file."""
+        return self._int8 or self.card.sha256
 
     def tensor(self, image: RGB, boxes: Sequence[Box]) -> torch.Tensor:
         """The faces of a picture as the network's input, (N, 3, S, S) on its device."""

@@ -20,7 +20,7 @@ import platformdirs
 import torch
 from torch import nn
 
-from fakeface.types import FloatArray
+from fakeface.types import EngineError, FloatArray
 
 Precision: TypeAlias = Literal["f32", "bf16"]
 # A batch, float32 (N, 3, S, S) -> logits (N, 1) and numbers on each face (N, D), float32.
@@ -86,7 +86,7 @@ def _load_graph(outputs: nn.Module, size: int, sha256: str) -> Any:
     import openvino
 
     if not sha256:
-        return _convert(outputs, size)
+        return convert(outputs, size)
     folder = platformdirs.user_cache_path("fakeface") / "openvino"
     kept = folder / f"{sha256[:16]}-{size}-{_OUTPUTS}-{openvino.__version__.partition('-')[0]}"
     if (kept / "network.xml").exists():
@@ -95,7 +95,7 @@ def _load_graph(outputs: nn.Module, size: int, sha256: str) -> Any:
         except RuntimeError as error:
             log.info("%s is damaged and made anew (%s).", kept, _first_line(error))
             shutil.rmtree(kept, ignore_errors=True)
-    graph = _convert(outputs, size)
+    graph = convert(outputs, size)
     try:
         _keep(graph, kept, half=_is_half(outputs))
     except OSError as error:
@@ -125,7 +125,7 @@ def _is_half(outputs: nn.Module) -> bool:
     return all(torch.equal(t.half().float(), t) for t in state if t.is_floating_point())
 
 
-def _convert(outputs: nn.Module, size: int) -> Any:
+def convert(outputs: nn.Module, size: int) -> Any:
     """A traced network as a graph of any number of pictures."""
     import openvino
     from openvino.frontend import FrontEndManager
@@ -142,15 +142,30 @@ def _convert(outputs: nn.Module, size: int) -> Any:
     return graph
 
 
-def _compile(graph: Any, precision: Precision) -> Runtime:
-    import openvino
+def read_network(data: bytes) -> Runtime:
+    """A network of an ONNX file, which runs in its own precision; it tells no style.
 
-    # As many threads as torch: several processes may share the processors.
-    options = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    program = openvino.Core().compile_model(graph, "CPU", options)
+    Raises:
+        EngineError: OpenVINO is not installed, or cannot run it.
+    """
+    try:
+        import openvino
+
+        program = load_program(openvino.Core().read_model(data), "f32")
+    except (ImportError, RuntimeError) as error:
+        raise EngineError(
+            f"OpenVINO cannot run the int8 network ({_first_line(error)}); leave int8 out."
+        ) from error
+
+    def run(batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+        logits = program(np.ascontiguousarray(batch.numpy()))[0]
+        return np.array(logits, np.float32), np.empty((len(batch), 0), np.float32)
+
+    return run
+
+
+def _compile(graph: Any, precision: Precision) -> Runtime:
+    program = load_program(graph, precision)
 
     def run(batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
         logits, numbers = program(np.ascontiguousarray(batch.numpy())).to_tuple()
@@ -158,6 +173,18 @@ def _compile(graph: Any, precision: Precision) -> Runtime:
         return np.array(logits, np.float32), np.array(numbers, np.float32)
 
     return run
+
+
+def load_program(graph: Any, precision: Precision) -> Any:
+    """A graph as a function of arrays, on this CPU."""
+    import openvino
+
+    # As many threads as torch: several processes may share the processors.
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return openvino.Core().compile_model(graph, "CPU", options)
 
 
 @torch.inference_mode()

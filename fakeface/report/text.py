@@ -14,6 +14,15 @@ NOTE: Final = (
     "never seen, so do not accuse anybody on a score alone."
 )
 
+# Sentences with places to fill in, for whoever tells the same in another language than Python.
+CROWD: Final = (
+    "{generated} of {faces} faces {look} generated{of}; by chance one would expect {expected}."
+)
+UNSEEN: Final = (
+    "The face detector that looked ({detector}) sees faces of about {smallest} pixels and more in "
+    "this picture; smaller ones may be missing."
+)
+
 
 def to_text(analysis: Analysis) -> str:
     """A few lines for people; `NOTE` is left to whoever prints the last of them."""
@@ -73,15 +82,14 @@ def describe_picture(analysis: Analysis) -> list[str]:
     for crowd in analysis.crowds:
         of = f" to {crowd.model}" if len(analysis.models) > 1 else ""
         look = "looks" if crowd.generated == 1 else "look"
+        expected = f"{crowd.expected:.1f}"
         lines.append(
-            f"{crowd.generated} of {crowd.faces} faces {look} generated{of}; by chance one would "
-            f"expect {crowd.expected:.1f}."
+            CROWD.format(
+                generated=crowd.generated, faces=crowd.faces, look=look, of=of, expected=expected
+            )
         )
     if analysis.smallest > MIN_FACE:
-        lines.append(
-            f"The face detector that looked ({analysis.detector}) sees faces of about "
-            f"{analysis.smallest} pixels and more in this picture; smaller ones may be missing."
-        )
+        lines.append(UNSEEN.format(detector=analysis.detector, smallest=analysis.smallest))
     return lines
 
 

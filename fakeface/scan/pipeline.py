@@ -208,31 +208,39 @@ class Judge:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        self._known: dict[Key, Future[Outcome]] = {}
+        # A finished future would be five times as large as what it holds.
+        self._known: dict[Key, Outcome | Future[Outcome]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, item: Item, models: Sequence[Model]) -> Future[Outcome]:
         """The outcome, which another thread may still be at work on."""
         names = tuple(model.name for model in models)
+        mine: Future[Outcome] = Future()
         try:
             data = item.read()
         except ImageError as error:
-            failed: Future[Outcome] = Future()
             nothing = [Row("", Status.UNREADABLE, m.name, 0, None, None, m.sha256) for m in models]
-            failed.set_result(Outcome(Status.UNREADABLE, tuple(nothing), str(error)))
-            return failed
+            mine.set_result(Outcome(Status.UNREADABLE, tuple(nothing), str(error)))
+            return mine
         key = hashlib.sha256(data).digest(), names
         with self._lock:
-            known = self._known.get(key)
-            if known:
-                return known
-            mine = self._known[key] = Future()
+            known = self._known.setdefault(key, mine)
             if len(self._known) > KNOWN:
                 self._known.pop(next(iter(self._known)))
+        if isinstance(known, Outcome):
+            mine.set_result(known)
+            return mine
+        if known is not mine:
+            return known
         try:
-            mine.set_result(self.judge(key, data, models))
+            outcome = self.judge(key, data, models)
         except BaseException as error:
             mine.set_exception(error)
+            return mine
+        with self._lock:
+            if key in self._known:
+                self._known[key] = outcome
+        mine.set_result(outcome)
         return mine
 
     def judge(self, key: Key, data: bytes, models: Sequence[Model]) -> Outcome:

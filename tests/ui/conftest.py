@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from fakeface.models import checkpoints
 from tests.ui.serve import (
     CHROMIUM,
     NO_BROWSER,
@@ -19,6 +20,7 @@ from tests.ui.serve import (
     served,
     with_curve,
 )
+from web import assemble, runtime
 
 Open = Callable[..., Page]
 
@@ -58,6 +60,18 @@ def browser() -> Iterator[Browser]:
         pytest.skip(NO_BROWSER)
     with chromium() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def static_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that runs in the browser alone, as `make web` makes it."""
+    try:
+        runtime.read_runtime()
+    except runtime.RuntimeMissing as error:
+        pytest.skip(f"that page cannot be assembled: {error}")
+    out = tmp_path_factory.mktemp("web") / "web"
+    assemble.assemble(out, checkpoints.default())
+    return out
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--disable-renderer-backgrounding",  # or a busy machine starves the page
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]

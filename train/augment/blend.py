@@ -62,7 +62,7 @@ def swap_blend(
     target = _cut(image, at)
     inside = Box(face.x - at.x, face.y - at.y, face.w, face.h)
     mask = face_mask(target.shape[:2], inside, rng)
-    fit = cv2.estimateAffinePartial2D(donor_points, points - np.float32((at.x, at.y)))[0]
+    fit = cv2.estimateAffinePartial2D(donor_points, points - np.array((at.x, at.y), np.float32))[0]
     if fit is None:  # landmarks in one point
         return self_blend(image, face, rng)
     size = target.shape[1], target.shape[0]
@@ -116,7 +116,8 @@ def _take_colours(source: RGB, target: RGB, mask: FloatArray) -> RGB:
     mean, spread = own[inside].mean(0), own[inside].std(0) + 1
     new_mean, new_spread = wanted[inside].mean(0), wanted[inside].std(0) + 1
     moved = (own - mean) * (new_spread / spread) + new_mean
-    return cv2.cvtColor(np.clip(moved, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB).astype(np.uint8)
+    lab = np.clip(moved, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def _clone(source: RGB, target: RGB, mask: FloatArray) -> RGB:

@@ -127,10 +127,10 @@ def short(spec: str) -> str:
 # -- the command line -----------------------------------------------------------------------------
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Give a command the options that `read_data` reads."""
     parser.add_argument(
-        "--data", nargs="+", required=True, metavar="SPEC",
+        "--data", nargs="+", required=required, metavar="SPEC",
         help="CSV manifests, folders, kaggle140k[:FOLDER], wilddeepfake[:FOLDER], folder:PATH",
     )  # fmt: skip
     _add_cache_arguments(parser)

@@ -32,7 +32,8 @@ def flag(p_fake: Array, alarms: FalseAlarms) -> tuple[Array, Array]:
         By the highest score alone, and by the rule for several faces; bool (G,) each.
     """
     alone: npt.NDArray[np.bool_] = p_fake >= alarms.fake_above
-    return alone.any(axis=1), beyond_chance(p_fake, alone, alarms).any(axis=1)
+    together = beyond_chance(p_fake, alone, alarms)
+    return np.asarray(alone.any(axis=1)), np.asarray(together.any(axis=1))
 
 
 def compose(scores: Array, size: int, groups: int, rng: np.random.Generator) -> Array:
@@ -100,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     model = checkpoints.load(args.name)
-    alarms = FalseAlarms.measured(model.card.metrics, model.calibration.fake_above)
+    alarms = FalseAlarms.from_metrics(model.card.metrics, model.calibration.fake_above)
     subject = Evaluation(model, read_data(args), open_detector(args.detector), model.calibration)
     for name in args.sets:
         scored, _ = subject.score_set(name, copies=False, tiers=False)

@@ -51,6 +51,6 @@ def predict(
 
 def quick_logits(model: Model, pictures: int) -> Logits:
     """`Model.logits` by the engine that serves users, for very few pictures by PyTorch."""
-    if pictures >= FEW:
+    if pictures >= FEW and model.engine == "torch":
         model.speed_up("auto")
     return lambda batch: model.logits(batch.to(model.device))

@@ -98,10 +98,7 @@ def compile_each(model: Model) -> dict[Precision, Runtime]:
     found: dict[Precision, Runtime] = {}
     for precision in PRECISIONS if computes_bf16() else PRECISIONS[1:]:
         runtime = compile_network(
-            model.outputs,
-            model.preprocessing.size,
-            sha256=model.sha256,
-            precision=precision,
+            model.outputs, model.preprocessing.size, sha256=model.sha256, precision=precision
         )
         if runtime:
             found[precision] = runtime
@@ -120,7 +117,8 @@ def measure_shortcuts(
 
     def both(view: str) -> Array:
         """The mean of a face and its mirror image, as the engine gives it."""
-        return np.mean([scores.of(records, f"{view}{side}")[1] for side in _SIDES], axis=0)
+        sides = [scores.of(records, f"{view}{side}")[1] for side in _SIDES]
+        return np.asarray(np.mean(sides, axis=0))
 
     whole = Scored(records, both("f32"), calibration)
     alone = scores.of(records, "f32")[1]

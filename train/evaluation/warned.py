@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, own in paths.items()
     }
     for split in args.splits:
-        own = [own for name, own in found.items() if name.startswith(f"{split}/")]
-        print(describe(split, chain.from_iterable(own)))
+        parts = [own for name, own in found.items() if name.startswith(f"{split}/")]
+        print(describe(split, chain.from_iterable(parts)))
     for name, own in sorted(found.items()):
         print(describe(name, own))
 

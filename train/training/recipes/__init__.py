@@ -163,8 +163,9 @@ def complete(written: Mapping[str, Any]) -> dict[str, Any]:
     now = {_RENAMED.get(key, key): value for key, value in written.items()}
     now = {key: value for key, value in now.items() if key not in _GONE or value != _GONE[key]}
     now = {**dataclasses.asdict(Recipe(backbone="", phases=())), **now}
-    phases = ({"tune": "all", **phase} for phase in now["phases"])
-    return {**now, "phases": type(now["phases"])(phases)}
+    phases = type(now["phases"])({"tune": "all", **phase} for phase in now["phases"])
+    augmentation = {**dataclasses.asdict(Augmentation()), **now["augmentation"]}
+    return {**now, "phases": phases, "augmentation": augmentation}
 
 
 def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:

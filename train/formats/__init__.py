@@ -1,0 +1,1 @@
+"""A shipped model as a file for another runtime: phones, browsers, edge devices."""
