@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 ADDRESS := http://127.0.0.1:7860
 SPACE := build/space
+OLD := build/0.8.0
+COMMIT_0_8_0 := acef2c426d75302655ca74fb92a6320eb8d3bfe0
 
 .PHONY: demo test test-fast hostile check audit lock results bench load screenshots space clean
 
@@ -36,8 +38,10 @@ lock: $(VENV)/bin/uv ## the versions that the tests run with, anew from the requ
 	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--custom-compile-command "make lock" requirements-dev.txt -o requirements-dev.lock
 
-bench: $(VENV)/.test ## how long a photo takes, against a named peer in the same run
-	@$(PY) -m benchmarks.page
+bench: $(VENV)/.test ## speed against named peers in the same run, into benchmarks/RESULTS.md
+	@test -e $(OLD)/app.py || { mkdir -p $(OLD); \
+		git archive $(COMMIT_0_8_0) 2>/dev/null | tar -xf - -C $(OLD) 2>/dev/null; } || true
+	@$(PY) -m benchmarks.bench --baseline $(OLD) $(ARGS)
 
 load: $(VENV)/.test ## a real server under load, into docs/reliability.md; ten minutes
 	@$(PY) -m benchmarks.load

@@ -36,7 +36,7 @@ def build() -> gr.Blocks:
     # Gradio deletes uploads that no request asked for, and looks for them every ten minutes.
     forget = (600, uploads.KEEP)
     page: gr.Blocks
-    with gr.Blocks(title="fakeface", analytics_enabled=False, delete_cache=forget) as page:
+    with uploads.Page(title="fakeface", analytics_enabled=False, delete_cache=forget) as page:
         make_part("header")
         with gr.Tabs(elem_id="tabs"):
             check.lay_out(installed, examples)
@@ -57,6 +57,8 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
         options: of `gr.Blocks.launch`.
     """
     page = build()
+    # Gradio would sum up all earlier requests after each one, for a page that is not opened here.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     page.queue(max_size=queue)
     if threading.current_thread() is threading.main_thread():
         stopping.stop_on_sigterm(page)

@@ -3,7 +3,8 @@
 Starts Ray here for each of several scans of the same pictures: by one actor of one processor, by
 two, and so on up to the number of processors. The clock runs from the first rows that are written
 to the last, so that the start of the processes does not count. Processor time is that of the actors
-and of their decoders, and says more than the clock where something else is running.
+with their decoders, and says more than the clock where something else is running; that of this
+process, which hands out the files and writes the table, bounds how many actors it can keep busy.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Clock:
     def __init__(self) -> None:
         self.total: float | None = 0.0
         self.files = 0.0
-        self.steps: list[tuple[float, float, float]] = []
+        self.steps: list[tuple[float, float, float, float]] = []
         self.memory = 0.0
 
     def __call__(self, total: float) -> Clock:
@@ -41,18 +42,20 @@ class Clock:
         trees = [process for actor in actors for process in (actor, *actor.children(True))]
         spent = sum(sum(process.cpu_times()[:2]) for process in trees)
         self.memory = max(process.memory_full_info().uss for process in actors) / 2**20
-        self.steps.append((self.files, time.perf_counter(), spent))
+        self.steps.append((self.files, time.perf_counter(), spent, time.process_time()))
 
     def close(self) -> None:
         pass
 
     def tell(self, actors: int) -> str:
         """One line of what was measured."""
-        (first, began, spent_first), (last, ended, spent_last) = self.steps[0], self.steps[-1]
-        files, seconds, spent = last - first, ended - began, spent_last - spent_first
+        files, seconds, spent, own = (
+            last - first for first, last in zip(self.steps[0], self.steps[-1], strict=True)
+        )
         return (
             f"{actors}: {files:.0f} files in {seconds:.1f} s, {files / seconds:.2f} a second; "
-            f"{spent / files:.3f} processor seconds a file; an actor holds {self.memory:.0f} MiB"
+            f"{spent / files:.3f} processor seconds a file, and here {1000 * own / files:.1f} ms; "
+            f"an actor holds {self.memory:.0f} MiB"
         )
 
 

@@ -26,7 +26,8 @@ from torch.nn import functional
 from fakeface.images import decoder as images
 from fakeface.progress import progress
 from fakeface.types import RGB
-from train.datasets.sources import Record, add_data_arguments, read_data, write_manifest
+from train.datasets.manifest import write_manifest
+from train.datasets.sources import Record, add_data_arguments, read_data
 from train.training.memory import keep_freed
 
 WIDTHS = (16, 32, 64, 96)  # channels at the full size, a half, a quarter and an eighth of it

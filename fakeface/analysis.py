@@ -18,7 +18,7 @@ import torch
 
 from fakeface import quality
 from fakeface.crowd import FalseAlarms, judge_together
-from fakeface.evidence.provenance import find
+from fakeface.evidence.apart import read_evidence
 from fakeface.faces import Detector, is_judgeable
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
@@ -131,7 +131,7 @@ def analyse(
         detector=detector.name,
         models=tuple(model.name for model in models),
         faces=faces,
-        provenance=find(picture.data) if provenance else (),
+        provenance=read_evidence(picture.data) if provenance else (),
         judges=tuple(map(_judge_of, models)),
         date=_now(),
         too_small=too_small,

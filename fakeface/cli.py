@@ -205,9 +205,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 
 def _open(args: argparse.Namespace) -> tuple[list[Model], Detector]:
     """The models and the detector that were asked for."""
-    from fakeface.images import workers
+    from fakeface.images import apart
 
-    workers.warm()  # a process that decodes starts while torch is imported, which takes longer
+    apart.warm()  # a process that decodes starts while torch is imported, which takes longer
     import torch
 
     from fakeface.faces import open_detector

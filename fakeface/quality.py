@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL.JpegImagePlugin import JpegImageFile
 
 from fakeface.types import RGB, Box, FloatArray, Picture, Quality
 
@@ -17,7 +15,7 @@ from fakeface.types import RGB, Box, FloatArray, Picture, Quality
 SMALL = 80  # pixels: of smaller faces it was unsure about 28 %; 1 training face in 20 is smaller
 BLURRED = 18.0  # it was unsure about 40 % (6 of 15); 1 training face in 45 is less sharp
 COMPRESSED = 50  # saved again at quality 40, 19 % were unsure; training itself goes down to 35
-UNUSUAL = 0.01  # the share of validation faces that are farther away
+UNUSUAL = 0.01  # the share of validation photographs that are farther away
 
 _SHARPNESS_SIDE = 128  # pixels that the shorter side of a face is brought to
 
@@ -50,7 +48,7 @@ def measure(
         familiarity: of each face, float32 (N,); see `out_of_distribution.Reference.score`.
         doubted: for each face, see `Face.doubted`; empty where the detector cannot tell.
     """
-    jpeg = estimate_jpeg_quality(picture.data)
+    jpeg = estimate_jpeg_quality(picture.quantisation)
     near = [None] * len(boxes) if familiarity is None else map(float, familiarity)
     return [
         _describe(measure_sharpness(picture.rgb, box), box, jpeg, close, doubt)
@@ -79,8 +77,10 @@ def _describe(
         )
     if familiarity is not None and familiarity < UNUSUAL:
         warnings.append(
-            "This face is unlike those that the model learnt from (more so than 99 of 100 faces "
-            "that it was checked with), so its score may mean little."
+            "This face is unlike those that the model learnt from (more so than 99 of 100 "
+            "photographs that it was checked with): it may be a painting, a drawing or a render, "
+            "or a photograph under a strong filter. The model was trained on photographs, so its "
+            "score may mean little."
         )
     if doubted:
         warnings.append(
@@ -91,7 +91,7 @@ def _describe(
     return Quality(side, sharpness, jpeg, familiarity, tuple(warnings))
 
 
-def estimate_jpeg_quality(data: bytes) -> int | None:
+def estimate_jpeg_quality(quantisation: Sequence[int]) -> int | None:
     """The quality at which a file was last saved as JPEG; None where it is no JPEG.
 
     Libraries after the Independent JPEG Group's scale the table of the standard by the quality
@@ -99,17 +99,15 @@ def estimate_jpeg_quality(data: bytes) -> int | None:
     nearest to the file's. Cameras and Photoshop have tables of their own, for which it is only a
     comparison with that scale.
 
+    Args:
+        quantisation: see `Picture`.
+
     Returns:
         1 to 100. Earlier, stronger compression of the same picture does not show in it.
     """
-    if not data.startswith(b"\xff\xd8\xff"):
+    if len(quantisation) != 64:
         return None
-    try:
-        image = JpegImageFile(BytesIO(data))
-        table = np.array(image.quantization[image.layer[0][3]])  # that of the first component
-    except Exception:  # a damaged header; `images.decode` says so to people
-        return None
-    return int(np.abs(_tables() - table).sum(axis=1).argmin()) + 1
+    return int(np.abs(_tables() - np.array(quantisation)).sum(axis=1).argmin()) + 1
 
 
 def _tables() -> npt.NDArray[np.int_]:

@@ -160,6 +160,7 @@ class Picture:
         frames: how many pictures the file shows one after the other, or on pages.
         looked: which of them were looked at, counted from 0.
         notes: sentences on what could not be read beside the pixels, and on their colours.
+        quantisation: of a JPEG the table of its first component, 64 steps row by row; else empty.
     """
 
     data: bytes
@@ -169,6 +170,7 @@ class Picture:
     frames: int = 1
     looked: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
+    quantisation: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +266,8 @@ class Quality:
         jpeg_quality: of the file, 1 to 100, estimated from its quantisation tables; None where it
             is no JPEG.
         familiarity: the out-of-distribution score of the first model: the share, in [0, 1], of its
-            own validation faces that lie farther from its training data than this one, so that 0
-            is the most unusual; None where it ships no reference.
+            own validation photographs whose style lies farther from its training data than that of
+            this face, so that 0 is the most unusual; None where it ships no reference.
         warnings: whole sentences, one for each of these that makes a score doubtful.
     """
 

@@ -280,7 +280,8 @@ def test_quality_is_of_each_face_and_of_the_file():
 def test_familiarity_is_that_of_the_first_model():
     def known(distances: list[float]) -> Reference:
         return Reference(
-            np.zeros((2, 3), np.float32),
+            np.zeros(3, np.float32),
+            np.ones(3, np.float32),
             np.eye(3, 1, dtype=np.float32),
             np.ones(1, np.float32),
             1.0,

@@ -301,10 +301,14 @@ def test_no_model_at_all(tmp_path):
 # -- what a model learnt from -------------------------------------------------------------------
 
 
-def reference(width: int = 1280) -> Reference:
+WIDTH = 112  # the style of MobileNetV2: two numbers for each of 24 and 32 channels
+
+
+def reference(width: int = WIDTH) -> Reference:
     rng = np.random.default_rng(0)
     return Reference(
-        means=rng.normal(size=(2, width)).astype(np.float32),
+        mean=rng.normal(size=width).astype(np.float32),
+        scale=rng.uniform(1, 2, size=width).astype(np.float32),
         directions=np.linalg.qr(rng.normal(size=(width, 4)))[0].astype(np.float32),
         variances=np.array([4, 3, 2, 1], np.float32),
         rest=0.1,
@@ -321,8 +325,8 @@ def test_a_reference_comes_back_with_its_model(untrained):
     assert model.reference is not None
     for name in Reference.__slots__:
         assert getattr(model.reference, name) == pytest.approx(getattr(reference(), name), rel=1e-6)
-    _, features = model.forward(torch.zeros(2, 3, 96, 96))
-    assert model.reference.distance(features).shape == (2,)
+    _, style = model.forward(torch.zeros(2, 3, 96, 96))
+    assert model.reference.distance(style).shape == (2,)
 
 
 def test_a_reference_of_other_weights_is_left_out(untrained, caplog):
@@ -334,10 +338,10 @@ def test_a_reference_of_other_weights_is_left_out(untrained, caplog):
         checkpoints.read_reference(folder, checkpoints.read_card(folder))
     assert checkpoints.load("untrained").reference is None
     known = checkpoints.write_reference(folder, known, reference(7))
-    with pytest.raises(CheckpointMismatch, match="7 features"):
-        checkpoints.read_reference(folder, known, width=1280)
+    with pytest.raises(CheckpointMismatch, match="7 numbers on a face"):
+        checkpoints.read_reference(folder, known, width=WIDTH)
     assert checkpoints.load("untrained").reference is None
-    assert "other weights" in caplog.messages[0] and "7 features" in caplog.messages[1]
+    assert "other weights" in caplog.messages[0] and "7 numbers on a face" in caplog.messages[1]
 
 
 def test_new_weights_do_away_with_the_reference_of_the_old(untrained):

@@ -344,7 +344,7 @@ def test_two_actors_judge_the_same_bytes_once(
             context = SimpleNamespace(get_actor_id=lambda actor=actor: actor)
             ray = SimpleNamespace(get=lambda value: value, get_runtime_context=lambda c=context: c)
             monkeypatch.setitem(sys.modules, "ray", ray)
-            judge = cluster._SharedJudge(Haar(), handle)
+            judge = cluster._SharedJudge(Haar(), [handle])
             item = Item("a.png", (photos / "00.png").read_bytes)
             outcomes.append(judge(item, [model]).result())
     assert len(judged) == 1
@@ -369,7 +369,7 @@ def test_what_a_machine_lacks_is_a_sentence_that_names_it(
     plan = cluster._Plan(
         weights={card.name: card.sha256 for card in models}, root=tmp_path / "models",
         detector="haar", device="cpu", cpus=1, threads=1, folder=Path.cwd(), witness=None,
-        settings={}, known=None,
+        settings={}, known=[],
     )  # fmt: skip
     actor = cluster._Actor(dataclasses.replace(plan, **change))
     (answer,) = actor({"order": [cluster._Order((Item("a.jpg", bytes),), {})]})["answer"]

@@ -38,28 +38,35 @@ def test_a_batch_gives_what_each_face_gives_alone():
 
 
 def test_no_faces_no_logits():
-    logits, features = model().forward(torch.empty(0, 3, 64, 64))
-    assert (logits.shape, features.shape) == ((0,), (0, 1280))
+    logits, style = model().forward(torch.empty(0, 3, 64, 64))
+    assert (logits.shape, style.shape) == ((0,), (0, 112))
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_one_pass_gives_the_networks_own_logits_and_what_they_are_made_of(name):
+def test_one_pass_gives_the_networks_own_logits_and_the_style_of_its_maps(name):
     network = random_network(name)
+    facts = BACKBONES[name]
     shown = Model(card("m", name, preprocessing=HOW, calibration=LIMITS), network, "cpu")
     batch = faces(3)
     passes = []
-    network.register_forward_pre_hook(lambda *_: passes.append("whole"))
-    head = network.get_submodule(BACKBONES[name].head)
+    head = network.get_submodule(facts.head)
     head.register_forward_pre_hook(lambda *_: passes.append("head"))
-    logits, features = shown.forward(batch)
+    logits, style = shown.forward(batch)
     assert passes == ["head", "head"], "a face and its mirror image, once each"
     with torch.inference_mode():
         both = network(batch) + network(batch.flip(3))
         assert np.array_equal(logits, (both / 2).flatten().numpy()), "bit for bit"
-        again = head(torch.from_numpy(features)).flatten().numpy()
-    assert features.shape == (3, network.num_features)
-    assert again == pytest.approx(logits, abs=1e-4)
+        maps = network.forward_intermediates(batch, intermediates_only=True)
+    wanted = []
+    for number in facts.style_maps:
+        own = maps[number].numpy()
+        wanted += [own.mean((2, 3)), own.std((2, 3))]
+    np.testing.assert_allclose(style, np.concatenate(wanted, 1), rtol=1e-3, atol=1e-4)
+    assert max(facts.style_maps) < len(maps) - 1, "the last map tells what is shown"
     assert np.array_equal(shown.logits(batch), logits)
+    passes.clear()
+    np.testing.assert_allclose(shown.style(batch), style, rtol=1e-5, atol=1e-6)
+    assert passes == [], "the network stops at the last of the maps"
 
 
 def test_a_logit_is_read_by_the_models_own_calibration():

@@ -8,7 +8,7 @@ import pytest
 from test_evidence_docs import ROOT, TESTS
 
 from fakeface.images.decoder import MAX_BYTES, MAX_PIXELS
-from fakeface.images.worker import HEADER, PIXELS
+from fakeface.workers.process import HEADER, PIXELS
 
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")

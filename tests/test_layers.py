@@ -19,8 +19,8 @@ ROOT = Path(fakeface.__file__).parents[1]
 # The modules and packages of each package, in the order of the data.
 ORDER = {
     "fakeface": [
-        "types", "fields", "contract", "secrets", "files", "names", "progress", "images",
-        "evidence", "faces", "models", "stability", "quality", "crowd", "explain",
+        "types", "fields", "contract", "secrets", "files", "names", "progress", "workers",
+        "images", "evidence", "faces", "models", "stability", "quality", "crowd", "explain",
         "analysis", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [

@@ -8,9 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from scipy import ndimage
 from scipy.spatial.distance import mahalanobis
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
+from fakeface.images.decoder import read_picture
+from fakeface.images.frames import decode_frame
 from fakeface.models.out_of_distribution import Reference
 from fakeface.quality import estimate_jpeg_quality, measure, measure_sharpness
 from fakeface.types import RGB, Box, Picture
@@ -26,32 +31,35 @@ def jpeg(image: RGB = NOISE, **options) -> bytes:
     return file.getvalue()
 
 
+def quality_of(data: bytes) -> int | None:
+    """The estimate for a file."""
+    return estimate_jpeg_quality(decode_frame(data).quantisation)
+
+
 # -- compression --------------------------------------------------------------------------------
 
 
 def test_every_quality_of_pillow_is_told():
-    told = [estimate_jpeg_quality(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
+    told = [quality_of(jpeg(NOISE[:16, :16], quality=q)) for q in range(1, 101)]
     assert told == list(range(1, 101))
 
 
 def test_every_quality_of_opencv_is_told():
     for q in range(1, 101, 9):
         data = cv2.imencode(".jpg", NOISE[:16, :16], [cv2.IMWRITE_JPEG_QUALITY, q])[1].tobytes()
-        assert estimate_jpeg_quality(data) == q
+        assert quality_of(data) == q
 
 
 @pytest.mark.parametrize(
     "options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True}, {"comment": b"x"}]
 )
 def test_how_else_a_jpeg_is_written_does_not_matter(options):
-    assert estimate_jpeg_quality(jpeg(quality=83, **options)) == 83
+    assert quality_of(jpeg(quality=83, **options)) == 83
 
 
 def test_grey_and_other_tables():
-    assert estimate_jpeg_quality(jpeg(NOISE[..., 0], quality=31)) == 31
-    fine, coarse = (
-        estimate_jpeg_quality(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low")
-    )
+    assert quality_of(jpeg(NOISE[..., 0], quality=31)) == 31
+    fine, coarse = (quality_of(jpeg(qtables="web_" + kind)) for kind in ("maximum", "low"))
     assert fine is not None and coarse is not None
     assert 100 >= fine > coarse > 10
 
@@ -59,10 +67,16 @@ def test_grey_and_other_tables():
 def test_no_jpeg_no_quality():
     png = BytesIO()
     Image.fromarray(NOISE).save(png, "PNG")
-    assert estimate_jpeg_quality(png.getvalue()) is None
-    assert estimate_jpeg_quality(b"") is None
-    assert estimate_jpeg_quality(b"\xff\xd8\xff") is None
-    assert estimate_jpeg_quality(jpeg()[:30]) is None
+    assert quality_of(png.getvalue()) is None
+    assert estimate_jpeg_quality([16] * 63) is None
+
+
+def test_nothing_of_the_file_is_parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table came with the pixels, from the process that decoded it."""
+    picture = read_picture(jpeg(NOISE, quality=44))
+    monkeypatch.setattr(JpegImageFile, "__init__", lambda *_: pytest.fail("a file was opened"))
+    (found,) = measure(picture, [WHOLE])
+    assert found.jpeg_quality == 44
 
 
 # -- sharpness ----------------------------------------------------------------------------------
@@ -97,46 +111,55 @@ def test_enlarging_does_not_sharpen():
 
 def reference(rank: int = 3, width: int = 8) -> Reference:
     rng = np.random.default_rng(1)
-    labels = np.arange(400) % 2
-    mixed = rng.normal(size=(400, width)) @ rng.normal(size=(width, width))
-    return fit(mixed + labels[:, None] * 5.0, labels, mixed[:100], rank)
+    mixed = rng.normal(size=(400, width)) @ rng.normal(size=(width, width)) + 5
+    return fit(mixed, mixed[:100], rank)
 
 
-def test_the_distance_is_that_of_mahalanobis_to_the_nearer_class():
+def test_the_distance_is_that_of_mahalanobis():
     own = reference()
     u = own.directions.astype(float)
-    covariance = u @ np.diag(own.variances) @ u.T + own.rest * (np.eye(8) - u @ u.T)
-    inverse = np.linalg.inv(covariance)
+    shrunk = u @ np.diag(own.variances) @ u.T + own.rest * (np.eye(8) - u @ u.T)
+    inverse = np.linalg.inv(np.diag(own.scale) @ shrunk @ np.diag(own.scale))
     x = np.random.default_rng(2).normal(size=(20, 8)).astype(np.float32) * 4
-    wanted = [min(mahalanobis(row, mean, inverse) ** 2 for mean in own.means) for row in x]
+    wanted = [mahalanobis(row, own.mean, inverse) ** 2 for row in x]
     assert own.distance(x) == pytest.approx(wanted, rel=1e-3)
-    assert len({int(np.argmin([mahalanobis(r, m, inverse) for m in own.means])) for r in x}) == 2
 
 
-def test_the_fit_is_the_covariance_within_the_classes():
+def test_the_fit_is_that_of_scikit_learn():
     rng = np.random.default_rng(3)
-    labels = (np.arange(4000) < 1500).astype(int)
-    spread = np.array([3.0, 1.0, 0.5, 0.5, 0.5])
-    train = rng.normal(size=(4000, 5)) * spread + labels[:, None] * [0, 0, 0, 0, 40.0]
-    own = fit(train, labels, train[:50], rank=2)
-    assert own.means[1] - own.means[0] == pytest.approx([0, 0, 0, 0, 40], abs=0.2)
-    assert own.variances == pytest.approx([9, 1], rel=0.1)  # and not the 40 between the classes
-    assert own.rest == pytest.approx(0.25, rel=0.1)
-    assert np.abs(own.directions) == pytest.approx(np.eye(5)[:, :2], abs=0.05)
-    assert own.directions.T @ own.directions == pytest.approx(np.eye(2), abs=1e-5)
+    train = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6)) * [9, 1, 1, 1, 1, 0.1] + 2
+    own = fit(train, train[:50], rank=2)
+    scaler = StandardScaler().fit(train)
+    scaled = scaler.transform(train) * np.sqrt(399 / 400)  # scikit-learn divides by N - 1
+    wanted = PCA(2, svd_solver="full").fit(scaled)
+    assert own.mean == pytest.approx(scaler.mean_) and own.scale == pytest.approx(scaler.scale_)
+    assert own.variances == pytest.approx(wanted.explained_variance_, rel=1e-4)
+    assert own.rest == pytest.approx(wanted.noise_variance_, rel=1e-4)
+    x = rng.normal(size=(30, 6)) * 5
+    inverse = wanted.get_precision()
+    far = [mahalanobis(row, np.zeros(6), inverse) ** 2 for row in scaler.transform(x)]
+    assert own.distance(x.astype(np.float32)) == pytest.approx(far, rel=1e-3)
     assert (np.diff(own.distances) >= 0).all()
     assert own.distances == pytest.approx(np.sort(own.distance(train[:50])))
 
 
+def test_a_number_that_never_changes_tells_nothing():
+    train = np.random.default_rng(4).normal(size=(50, 4))
+    train[:, 2] = 7
+    own = fit(train, train, rank=2)
+    assert np.isfinite(own.distances).all()
+
+
 def test_familiarity_is_the_share_of_faces_farther_away():
     own = Reference(
-        means=np.zeros((2, 2), np.float32),
+        mean=np.array([0, 3], np.float32),
+        scale=np.array([1, 2], np.float32),
         directions=np.eye(2, 1, dtype=np.float32),
         variances=np.array([4.0], np.float32),
         rest=1.0,
         distances=np.array([1, 1, 4, 9], np.float32),
     )
-    x = np.array([[0, 0], [2, 0], [0, 1.5], [4, 0], [0, 3], [9, 9]], np.float32)
+    x = np.array([[0, 3], [2, 3], [0, 6], [4, 3], [0, 9], [9, 21]], np.float32)
     assert own.distance(x).tolist() == [0, 1, 2.25, 4, 9, 101.25]
     assert own.score(x).tolist() == [1, 0.5, 0.5, 0.25, 0, 0]
 
@@ -145,13 +168,14 @@ def test_a_reference_that_does_not_fit_together_is_refused():
     own = reference()
     parts = {name: getattr(own, name) for name in Reference.__slots__}
     for wrong in (
-        {"means": own.means[:, :5]},
+        {"mean": own.mean[:5]},
+        {"scale": own.scale[:5]},
+        {"scale": own.scale * 0},
         {"variances": own.variances[:2]},
         {"variances": own.variances * 0},
         {"rest": 0.0},
         {"distances": own.distances[:0]},
         {"distances": own.distances[::-1]},
-        {"means": own.means[0]},
     ):
         with pytest.raises(ValueError, match="reference"):
             Reference(**{**parts, **wrong})
@@ -163,8 +187,9 @@ def test_a_reference_that_does_not_fit_together_is_refused():
 def check(image: RGB, box: Box, jpeg_quality: int | None = None, familiarity: float | None = None):
     """The quality of one face in a picture of those pixels that came as such a file."""
     data = b"" if jpeg_quality is None else jpeg(NOISE[:16, :16], quality=jpeg_quality)
+    table = decode_frame(data).quantisation if data else ()
     known = None if familiarity is None else np.array([familiarity], np.float32)
-    (found,) = measure(Picture(data, "", image), [box], known)
+    (found,) = measure(Picture(data, "", image, quantisation=table), [box], known)
     return found
 
 

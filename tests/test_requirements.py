@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-FILES = tuple(f"requirements{part}.txt" for part in ("", "-ray", "-train", "-dev"))
+FILES = tuple(f"requirements{part}.txt" for part in ("", "-ray", "-train", "-teach", "-dev"))
 SOURCES = [
     ROOT / "app.py",
     *(path for part in ("fakeface", "train", "benchmarks") for path in (ROOT / part).rglob("*.py")),

@@ -17,6 +17,7 @@ from fakeface.models import checkpoints, engine, runtime
 from fakeface.models.backbones import BACKBONES
 from fakeface.models.card import Shortcuts
 from fakeface.models.engine import Model
+from fakeface.models.outputs import Outputs
 from fakeface.models.runtime import compile_network
 from fakeface.types import EngineError
 from tests.conftest import card, random_network
@@ -38,7 +39,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("kept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: place)
-        assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+        assert compile_network(network(), SIZE, sha256=SHA256) is not None
     return place
 
 
@@ -48,33 +49,29 @@ def full_cache(cache: Path, kept: Path) -> Path:
     return Path(shutil.copytree(kept, cache))
 
 
-def network(name: str = "mobilenetv2_100") -> tuple[torch.nn.Module, torch.nn.Module]:
+def network(name: str = "mobilenetv2_100") -> Outputs:
     whole = random_network(name).half().float()  # as weights of a file are
-    return whole, whole.get_submodule(BACKBONES[name].head)
-
-
-def expected(whole: torch.nn.Module, head: torch.nn.Module, batch: torch.Tensor):
-    with torch.inference_mode():
-        features = whole.forward_head(whole.forward_features(batch), pre_logits=True)
-        return head(features).numpy(), features.numpy()
+    return Outputs(whole, BACKBONES[name].style_maps).eval()
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_every_backbone_gives_what_pytorch_gives(name):
-    whole, head = network(name)
+    outputs = network(name)
     facts = BACKBONES[name]
     size = facts.input_size if facts.prefix_tokens else SIZE  # a transformer's is fixed
-    run = compile_network(whole, head, size)
+    run = compile_network(outputs, size)
     assert run is not None
     for count in (1, 3):
         batch = torch.randn(count, 3, size, size, generator=torch.manual_seed(count))
-        for found, wanted in zip(run(batch), expected(whole, head, batch), strict=True):
+        with torch.inference_mode():
+            both = outputs(batch)
+        for found, wanted in zip(run(batch), both, strict=True):
             assert found.shape == wanted.shape and found.dtype == np.float32
             np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_answers_do_not_change_when_the_next_comes(full_cache):
-    run = compile_network(*network(), SIZE, sha256=SHA256)
+    run = compile_network(network(), SIZE, sha256=SHA256)
     first = run(torch.zeros(1, 3, SIZE, SIZE))[0]
     before = first.copy()
     run(torch.ones(1, 3, SIZE, SIZE))
@@ -94,7 +91,7 @@ def test_it_takes_as_many_threads_as_torch(monkeypatch):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert compile_network(*network(), SIZE) is not None
+            assert compile_network(network(), SIZE) is not None
     finally:
         torch.set_num_threads(before)
     assert given == [1, 2]
@@ -104,28 +101,28 @@ def test_a_network_is_converted_once(full_cache, monkeypatch):
     (folder,) = full_cache.glob("openvino/*")
     assert sorted(file.name for file in folder.iterdir()) == ["network.bin", "network.xml"]
     monkeypatch.setattr(runtime, "_convert", lambda *_: pytest.fail("converted again"))
-    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=SHA256) is not None
 
 
 def test_a_damaged_copy_is_made_anew(full_cache):
     (file,) = full_cache.glob("openvino/*/network.xml")
     file.write_text("<net")
-    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=SHA256) is not None
     assert file.stat().st_size > 1000
 
 
 def test_a_copy_of_other_weights_is_not_used(full_cache, caplog):
     torch.manual_seed(1)
-    whole, head = network()
-    torch.nn.init.normal_(head.weight, std=5.0)
+    outputs = network()
+    torch.nn.init.normal_(outputs.network.classifier.weight, std=5.0)
     with caplog.at_level(logging.WARNING):
-        assert compile_network(whole, head, SIZE, sha256=SHA256) is None
+        assert compile_network(outputs, SIZE, sha256=SHA256) is None
     assert "PyTorch runs the network" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     cache.write_text("a file where the folder should be")
-    assert compile_network(*network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=SHA256) is not None
 
 
 def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, caplog, monkeypatch):
@@ -133,13 +130,13 @@ def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, caplog, monkeyp
         raise RuntimeError("no such instruction\nat line 5")
 
     monkeypatch.setattr(runtime, "_compile", fail)
-    assert compile_network(*network(), SIZE, sha256=SHA256) is None
+    assert compile_network(network(), SIZE, sha256=SHA256) is None
     assert "(no such instruction)" in caplog.text
 
 
 def test_without_openvino(monkeypatch):
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda _: None)
-    assert compile_network(*network(), SIZE) is None
+    assert compile_network(network(), SIZE) is None
 
 
 # -- a model and its engine ----------------------------------------------------------------------
@@ -167,9 +164,9 @@ def test_a_model_gives_the_same_with_either_engine(model, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
-def test_of_nothing_the_width_of_the_features_is_told(model):
-    logits, features = model.forward(torch.zeros(0, 3, SIZE, SIZE))
-    assert logits.shape == (0,) and features.shape == (0, 1280)
+def test_of_nothing_the_width_of_the_style_is_told(model):
+    logits, style = model.forward(torch.zeros(0, 3, SIZE, SIZE))
+    assert logits.shape == (0,) and style.shape == (0, 112)
 
 
 def test_threads_do_not_mix_their_answers(model):
@@ -243,9 +240,10 @@ def test_where_bfloat16_fails_full_precision_is_used_and_the_log_says_so(
 
 @pytest.mark.skipif(not runtime.computes_bf16(), reason="this processor has no bfloat16")
 def test_in_bfloat16_logits_are_about_the_same():
-    whole, head = network()
-    run = compile_network(whole, head, SIZE, precision="bf16")
+    outputs = network()
+    run = compile_network(outputs, SIZE, precision="bf16")
     assert run is not None
     batch = torch.randn(3, 3, SIZE, SIZE, generator=torch.manual_seed(0))
-    found, wanted = run(batch)[0], expected(whole, head, batch)[0]
+    with torch.inference_mode():
+        found, wanted = run(batch)[0], outputs(batch)[0].numpy()
     assert 0 < np.abs(found - wanted).max() < 0.1

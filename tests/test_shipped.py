@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-import torch
 
 from fakeface.analysis import analyse
 from fakeface.faces import Detector
@@ -18,11 +17,13 @@ from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
-from fakeface.types import RGB, Score, Verdict
+from fakeface.types import RGB, Box, Score, Verdict
 from tests.conftest import as_picture
+from tests.drawings import STYLES
 
 NAMES = [card.name for card in checkpoints.installed()]
-MADE = sorted((Path(__file__).parent / "data" / "eigenfaces").glob("*.jpg"))
+DATA = Path(__file__).parent / "data"
+MADE = sorted((DATA / "eigenfaces").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +124,40 @@ def test_the_weights_stay_small():
     assert sum(sizes) < 140e6
 
 
+def familiarity(model, image, box) -> float:
+    """The out-of-distribution score of a face."""
+    assert model.reference is not None, f"run python -m train out-of-distribution {model.name}"
+    return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
+
+
 def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
-    assert model.reference is not None, "run `python -m train out-of-distribution` for it"
-    image = pictures["Grace Hopper"]
-    (face,) = haar.detect(image)
+    for name, image in pictures.items():
+        (face,) = haar.detect(image)
+        assert familiarity(model, image, face.box) >= UNUSUAL, name
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
-    batch = torch.cat([model.tensor(each, [face.box]) for each in (image, noise)])
-    known, unknown = model.reference.score(model.forward(batch)[1])
-    # Either side of where the page begins to warn.
-    assert known > UNUSUAL > unknown
+    assert familiarity(model, noise, face.box) < UNUSUAL
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_drawings_are_unusual_to_a_model(model, haar, pictures, style):
+    for name in ("Grace Hopper", "Eileen Collins"):
+        (face,) = haar.detect(pictures[name])
+        assert familiarity(model, STYLES[style](pictures[name]), face.box) < UNUSUAL, name
+
+
+@pytest.mark.parametrize(
+    ("file", "box"),
+    [("woman_doctor.png", Box(51, 14, 63, 86)), ("boy.png", Box(26, 37, 68, 86))],
+)
+def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
+    image = images.decode((DATA / "drawings" / file).read_bytes())
+    assert familiarity(model, image, box) < UNUSUAL
+
+
+def test_the_answer_warns_of_a_drawing(model, haar, pictures, monkeypatch):
+    image = pictures["Grace Hopper"]
+    found = haar.detect(image)
+    monkeypatch.setattr(haar, "detect", lambda _: found)  # it does not see the face of the drawing
+    drawing = as_picture(STYLES["cartoon"](image))
+    (face,) = analyse(drawing, models=[model], detector=haar, stability=False).faces
+    assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]

@@ -1,7 +1,8 @@
-"""Files made to cost much cost one answer: decoding in other processes, and its bounds."""
+"""Files made to cost much cost one answer: they are opened in other processes, with bounds."""
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -11,16 +12,26 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from picture_files import encode, smooth
 from PIL import Image
+from test_analysis import FACE, Found, Grain, grainy
+from test_evidence_cases import CASES
+from test_evidence_fuzz import SLOW
 
-from fakeface.images import frames, workers
+from fakeface.analysis import analyse
+from fakeface.evidence import apart as evidence
+from fakeface.evidence import provenance
+from fakeface.evidence.provenance import TRUST_LIST
+from fakeface.images import apart, frames
 from fakeface.images.decoder import read_picture
 from fakeface.types import DamagedImage, ImageError, ImageTooLarge
+from fakeface.workers import pool as workers
+from tests.credentials import signer
 
 pytestmark = pytest.mark.skipif(
     not workers._POSIX or not Path("/proc/self/statm").exists(), reason="needs Linux"
@@ -28,6 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 MIB = 2**20
 PHOTO = encode(Image.fromarray(smooth()), "JPEG")
+DECODE = apart.__name__
 PROGRESSIVE = encode(Image.fromarray(smooth()), "JPEG", progressive=True)
 
 
@@ -35,6 +47,7 @@ PROGRESSIVE = encode(Image.fromarray(smooth()), "JPEG", progressive=True)
 def by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(workers.SETTING, raising=False)
     monkeypatch.setattr(workers, "_able", True)
+    monkeypatch.setattr(workers, "WALL", 300.0)  # other programs may keep the processors busy
 
 
 @pytest.fixture
@@ -49,9 +62,13 @@ class Measured(workers._Worker):
     """A process that decodes, and what it took."""
 
     def __init__(self) -> None:
-        super().__init__()
-        super().decode_frame(PHOTO, 0)
+        super().__init__(DECODE)
+        self.decode(PHOTO)
         self.idle = self.peak()
+
+    def decode(self, data: bytes) -> frames.Decoded | ImageError:
+        """What comes of a file; a Fault is raised."""
+        return self.call(DECODE, data, apart._read, frame=0)
 
     def seconds(self) -> float:
         """Of processor time, so far."""
@@ -75,9 +92,9 @@ def worker() -> Iterator[Measured]:
     one.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def large_worker() -> Iterator[Measured]:
-    """One process for all large pictures: they may take more memory."""
+    """A process for one large picture: what the one before left free counts as taken."""
     one = Measured()
     yield one
     one.close()
@@ -159,12 +176,7 @@ def test_files_made_to_be_slow(name: str, worker: Measured) -> None:
     data = COSTLY[name]()
     assert len(data) <= 32 * MIB
     before = worker.seconds()
-    said = ""
-    try:
-        worker.decode_frame(data, 0)
-    except ImageError as error:
-        said = str(error)
-    assert said not in (workers.TOO_SLOW, workers.CRASHED)
+    worker.decode(data)  # which would raise a Fault
     assert worker.seconds() - before <= 5
     assert worker.peak() - worker.idle <= 600
 
@@ -190,7 +202,8 @@ LARGE: dict[str, Callable[[], bytes]] = {
 def test_pictures_as_large_as_may_be(name: str, large_worker: Measured) -> None:
     data = LARGE[name]()
     before = large_worker.seconds()
-    found = large_worker.decode_frame(data, 0)
+    found = large_worker.decode(data)
+    assert isinstance(found, frames.Decoded)
     assert found.rgb.shape == (8000, 8000, 3)
     assert large_worker.seconds() - before <= 5.5  # what sending takes is on top
     assert large_worker.peak() - large_worker.idle <= 1024
@@ -200,19 +213,30 @@ def test_pictures_as_large_as_may_be(name: str, large_worker: Measured) -> None:
 
 
 def faulty(code: str) -> str:
-    """A worker that decodes as told when a file is `boom`, and has a second for a header."""
+    """A process that does as told when a file is `boom`, which of decoding and reading it does.
+
+    It has a second of processor time for what stands around the pixels.
+    """
     return (
-        "from fakeface.images import worker as w; old = w.read_header\n"
-        "w.HEADER = (1, w.HEADER[1])\n"
-        f"def new(data, frame):\n    if data == b'boom':\n        {code}\n"
-        "    return old(data, frame)\n"
-        "w.read_header = new\n"
+        "from fakeface.workers import process\n"
+        "from fakeface.images import apart, frames\n"
+        "from fakeface.evidence import apart as evidence, provenance\n"
+        "apart.HEADER = evidence.HEADER = (1, apart.HEADER[1])\n"
+        "decode, find = frames.read_header, provenance.find\n"
+        f"def fail():\n    {code}\n"
+        "def new_decode(data, frame):\n"
+        "    if data == b'boom': fail()\n"
+        "    return decode(data, frame)\n"
+        "def new_find(data, *, trust_list):\n"
+        "    if data.endswith(b'boom'): fail()\n"
+        "    return find(data, trust_list=trust_list)\n"
+        "frames.read_header, provenance.find = new_decode, new_find\n"
     )
 
 
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes workers break over the file `boom`."""
+    """Makes processes break over the file `boom`."""
 
     def use(code: str) -> None:
         start = subprocess.Popen
@@ -246,34 +270,121 @@ def test_a_fault_costs_one_answer(
 ) -> None:
     breaking(code)
     wanted = frames.decode_frame(PHOTO).rgb
-    assert np.array_equal(workers.decode_frame(PHOTO).rgb, wanted)
+    assert np.array_equal(apart.decode_frame(PHOTO).rgb, wanted)
     with pytest.raises(error, match=words):
-        workers.decode_frame(b"boom")
-    assert np.array_equal(workers.decode_frame(PHOTO).rgb, wanted)
+        apart.decode_frame(b"boom")
+    assert np.array_equal(apart.decode_frame(PHOTO).rgb, wanted)
 
 
 def test_one_that_sleeps_is_stopped(
     breaking: Callable[[str], None], pool: workers._Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breaking("import time; time.sleep(600)")
-    workers.decode_frame(PHOTO)
+    apart.decode_frame(PHOTO)
     monkeypatch.setattr(workers, "WALL", 0.5)
     begin = time.monotonic()
     with pytest.raises(ImageTooLarge, match="too long"):
-        workers.decode_frame(b"boom")
+        apart.decode_frame(b"boom")
     assert time.monotonic() - begin < 20
-    monkeypatch.setattr(workers, "WALL", 30)
-    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+    monkeypatch.setattr(workers, "WALL", 300.0)
+    assert apart.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
 
 
 def test_no_keys_reach_a_decoder(
     breaking: Callable[[str], None], pool: workers._Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    breaking("import os; raise w.types.DamagedImage(' '.join(os.environ.values()))")
+    breaking("import os; raise frames.types.DamagedImage(' '.join(os.environ.values()))")
     with pytest.raises(DamagedImage) as caught:
-        workers.decode_frame(b"boom")
+        apart.decode_frame(b"boom")
     assert "hf_secret" not in str(caught.value)
+
+
+# Evidence, which is read in the same processes
+
+CREDENTIALS = (CASES / "c2pa_partner_model.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "its reader failed"),
+        ("import os; os._exit(3)", "its reader failed"),
+        ("while True: pass", "takes too long"),
+        ("held = [bytearray(2**20) for _ in range(3000)]", "takes too much memory"),
+    ],
+    ids=["crash", "exit", "endless", "memory"],
+)
+def test_a_fault_over_evidence_costs_the_evidence_of_one_file(
+    code: str, words: str, breaking: Callable[[str], None], pool: workers._Pool
+) -> None:
+    breaking(code)
+    wanted = provenance.find(CREDENTIALS)
+    assert evidence.read_evidence(CREDENTIALS) == wanted != ()
+    (found,) = evidence.read_evidence(PHOTO + b"boom")
+    assert (found.checked, found.says, found.trust) == ("not_checked", "unknown", "unsigned")
+    assert words in found.detail and "judged all the same" in found.detail
+    assert evidence.read_evidence(CREDENTIALS) == wanted
+
+
+@pytest.mark.parametrize("sign", [b"jumb", b""], ids=["credentials", "metadata"])
+def test_the_pixels_are_judged_whatever_becomes_of_the_evidence(
+    sign: bytes, breaking: Callable[[str], None], pool: workers._Pool
+) -> None:
+    """A reader that crashes would take the whole program with it, were it not in another."""
+    breaking("import os; os.kill(os.getpid(), 11)")
+    data = encode(Image.fromarray(grainy()), "JPEG") + sign + b"boom"
+    found = analyse(data, models=[Grain()], detector=Found(FACE))
+    assert found.status == "ok" and found.p_fake is not None
+    assert [one.checked for one in found.provenance] == ["not_checked"]
+
+
+def test_a_reader_that_sleeps_is_stopped(
+    breaking: Callable[[str], None], pool: workers._Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking("import time; time.sleep(600)")
+    evidence.read_evidence(PHOTO)
+    monkeypatch.setattr(workers, "WALL", 0.5)
+    begin = time.monotonic()
+    (found,) = evidence.read_evidence(b"boom")
+    assert "takes too long" in found.detail and time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("change", [{"trust": "sure"}, {"title": 3}, {"kind": None}, {"scope": []}])
+def test_a_hijacked_process_finds_nothing_that_is_no_finding(
+    change: dict[str, object], breaking: Callable[[str], None], pool: workers._Pool
+) -> None:
+    whole = asdict(provenance.find(CREDENTIALS)[0])
+    said = json.dumps({"findings": [whole | change]}).encode()
+    head = f"process.ANSWER.pack({len(said)}, 0)"
+    breaking(f"process.send = lambda link, *_, old=process.send: old(link, {head}, {said!r})")
+    (found,) = evidence.read_evidence(b"boom")
+    assert "its reader failed" in found.detail
+
+
+def test_evidence_is_the_same_here_and_there(pool: workers._Pool, tmp_path: Path) -> None:
+    for path in sorted(CASES.iterdir()):
+        data = path.read_bytes()
+        assert evidence.read_evidence(data) == provenance.find(data), path.name
+
+
+def test_the_trust_list_reaches_the_process(
+    pool: workers._Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    by = signer()
+    data = by.sign(PHOTO, "image/jpeg", actions=[{"action": "c2pa.created"}])
+    assert evidence.read_evidence(data)[0].trust == "valid"
+    (tmp_path / "trust.pem").write_text(by.root)
+    monkeypatch.setenv(TRUST_LIST, str(tmp_path / "trust.pem"))
+    assert evidence.read_evidence(data)[0].trust == "trusted"
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_evidence_made_to_be_slow_stays_within_the_bounds(name: str, pool: workers._Pool) -> None:
+    """2 s and 512 MiB, as for a header; a process that passes them does not survive."""
+    data = SLOW[name]() + b"jumb"
+    found = evidence.read_evidence(data)
+    assert not any(one.title.startswith("The evidence in this file") for one in found)
 
 
 # Ordinary use
@@ -285,7 +396,7 @@ def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
     )
     odd = encode(Image.fromarray(smooth()), "PNG", icc_profile=b"no profile")
     for data in (PHOTO, film, odd):
-        here, there = frames.decode_frame(data), workers.decode_frame(data)
+        here, there = frames.decode_frame(data), apart.decode_frame(data)
         assert np.array_equal(here.rgb, there.rgb)
         assert (here.frames, here.notes) == (there.frames, there.notes)
         assert there.rgb.flags.writeable
@@ -294,7 +405,7 @@ def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
         with pytest.raises(ImageError) as here_error:
             frames.decode_frame(data)
         with pytest.raises(ImageError) as there_error:
-            workers.decode_frame(data)
+            apart.decode_frame(data)
         assert type(here_error.value) is type(there_error.value)
         assert str(here_error.value) == str(there_error.value)
 
@@ -302,26 +413,26 @@ def test_the_same_pixels_notes_and_sentences(pool: workers._Pool) -> None:
 def test_many_threads_share_few_processes(pool: workers._Pool) -> None:
     shades = [encode(Image.new("RGB", (16, 16), (i, i, i)), "PNG") for i in range(40)]
     with ThreadPoolExecutor(12) as threads:
-        found = list(threads.map(lambda data: int(workers.decode_frame(data).rgb[0, 0, 0]), shades))
+        found = list(threads.map(lambda data: int(apart.decode_frame(data).rgb[0, 0, 0]), shades))
     assert found == list(range(40))
     assert pool._free.qsize() == workers.MOST
 
 
 def test_a_process_that_died_meanwhile_is_replaced(pool: workers._Pool) -> None:
-    workers.decode_frame(PHOTO)
+    apart.decode_frame(PHOTO)
     idle = pool._free.get()
     assert idle is not None
     idle._process.kill()
     idle._process.wait()
     pool._free.put(idle)
-    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+    assert apart.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
 
 
 def test_in_this_process_where_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, pool: workers._Pool
 ) -> None:
     monkeypatch.setenv(workers.SETTING, "1")
-    monkeypatch.setattr(workers, "_Worker", lambda: pytest.fail("a process was started"))
+    monkeypatch.setattr(workers, "_Worker", lambda *_: pytest.fail("a process was started"))
     assert read_picture(PHOTO).rgb.shape == (24, 40, 3)
 
 
@@ -344,7 +455,7 @@ def test_in_this_process_where_there_can_be_no_other(
 def test_bounds_stay_where_a_process_is_missing_for_a_while(
     monkeypatch: pytest.MonkeyPatch, pool: workers._Pool
 ) -> None:
-    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+    assert apart.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
     idle = pool._free.get()
     assert idle is not None
     idle.close()
@@ -356,9 +467,9 @@ def test_bounds_stay_where_a_process_is_missing_for_a_while(
 
     monkeypatch.setattr(workers.subprocess, "Popen", refuse)
     with pytest.raises(ImageError, match="try again"):
-        workers.decode_frame(PHOTO)
+        apart.decode_frame(PHOTO)
     monkeypatch.setattr(workers.subprocess, "Popen", start)
-    assert workers.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
+    assert apart.decode_frame(PHOTO).rgb.shape == (24, 40, 3)
 
 
 @pytest.mark.parametrize(
@@ -374,10 +485,10 @@ def test_bounds_stay_where_a_process_is_missing_for_a_while(
 def test_a_hijacked_process_can_say_nothing_else(
     said: bytes, size: int, breaking: Callable[[str], None], pool: workers._Pool
 ) -> None:
-    head = f"w.ANSWER.pack({len(said)}, {size})"
-    breaking(f"w.send = lambda link, *_, old=w.send: old(link, {head}, {said!r})")
+    head = f"process.ANSWER.pack({len(said)}, {size})"
+    breaking(f"process.send = lambda link, *_, old=process.send: old(link, {head}, {said!r})")
     with pytest.raises(DamagedImage, match="decoder fail"):
-        workers.decode_frame(b"boom")
+        apart.decode_frame(b"boom")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
@@ -386,24 +497,26 @@ def test_a_forked_process_has_its_own(pool: workers._Pool) -> None:
     program = (
         "import io, os, sys\n"
         "from PIL import Image\n"
-        "from fakeface.images import workers\n"
+        "from fakeface.images import apart\n"
+        "from fakeface.workers import pool as workers\n"
         "stream = io.BytesIO(); Image.new('RGB', (8, 8), 'red').save(stream, 'PNG')\n"
-        "data = stream.getvalue(); workers.decode_frame(data); mine = workers._pool\n"
+        "data = stream.getvalue(); apart.decode_frame(data); mine = workers._pool\n"
         "child = os.fork()\n"
         "if not child:\n"
-        "    good = workers.decode_frame(data).rgb[0, 0, 0] == 255 and workers._pool is not mine\n"
+        "    good = apart.decode_frame(data).rgb[0, 0, 0] == 255 and workers._pool is not mine\n"
         "    workers._pool.close(); os._exit(0 if good else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
-        " or int(workers.decode_frame(data).rgb[0, 0, 0]) - 255)\n"
+        " or int(apart.decode_frame(data).rgb[0, 0, 0]) - 255)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=300)
 
 
 def test_processes_end_with_the_program() -> None:
     program = (
-        "import io\nfrom PIL import Image\nfrom fakeface.images import workers\n"
+        "import io\nfrom PIL import Image\nfrom fakeface.images import apart\n"
+        "from fakeface.workers import pool as workers\n"
         "stream = io.BytesIO(); Image.new('RGB', (8, 8)).save(stream, 'PNG')\n"
-        "workers.decode_frame(stream.getvalue())\n"
+        "apart.decode_frame(stream.getvalue())\n"
         "print(workers._pool._free.get()._process.pid, flush=True)\n"
         "import os; os.kill(os.getpid(), 9)\n"
     )

@@ -16,8 +16,10 @@ from types import ModuleType
 COMMANDS = {
     "sources": ("datasets.sources", "fetch a data set, and count it"),
     "eigenfaces": ("datasets.eigenfaces", "draw faces that belong to nobody, for tests"),
+    "pack": ("datasets.pack", "put a data set into shards, to be carried"),
     "finetune": ("training.finetune", "train a recipe by progressive unfreezing"),
     "soup": ("training.soup", "average the weights of runs (model soup)"),
+    "pieces": ("training.pieces", "cut a run's weights into small files, to be carried"),
     "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
     "out-of-distribution": (
@@ -36,6 +38,8 @@ COMMANDS = {
         "measure each family with a model that never saw it",
     ),
     "ensemble": ("evaluation.ensemble", "measure the vote of the models"),
+    "warned": ("evaluation.warned", "measure whom the answer warns of"),
+    "crowds": ("evaluation.crowds", "measure how often groups of people are flagged"),
     "metadata-baseline": ("evaluation.metadata_baseline", "measure what metadata alone can tell"),
     "linear-probe": ("evaluation.linear_probe", "measure what frozen features can tell"),
     "results": ("reporting.results", "write the tables of the documents"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from serve import Stages, cpu_seconds, serve, time_answers  # type: ignore[import-not-found]
 
 from fakeface import analysis, faces
-from fakeface.images import workers
+from fakeface.images import apart
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.page import api
@@ -33,7 +33,7 @@ def scan_by_stages(source: str, table: str) -> dict[str, float]:
     """CPU seconds of a scan with one thread, by stage; decoding with its processes'."""
     stages = Stages()
     for owner, name, stage in (
-        (workers, "decode_frame", "decode"),
+        (apart, "decode_frame", "decode"),
         (detector, "detect", "detect"),
         (analysis, "variants", "crop"),
         (Model, "tensor", "crop"),

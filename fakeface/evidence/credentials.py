@@ -43,7 +43,9 @@ def read_trust_list() -> str:
 
 
 def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
-    """What the credentials of a file say; nothing where it has none. It never raises.
+    """What the credentials of a file say; nothing where it has none.
+
+    It raises nothing but MemoryError.
 
     Args:
         data: the whole file.
@@ -84,6 +86,8 @@ def read_credentials(data: bytes, anchors: str) -> Iterator[Finding]:
         yield from list(_judge(store, bool(anchors)))
     except c2pa.C2paError as error:
         yield from _unreadable(str(error))
+    except MemoryError:
+        raise
     except Exception:  # no assertion is to stop a check, whatever odd values it holds
         yield _report_unchecked(
             "Content credentials were not checked",

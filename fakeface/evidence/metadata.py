@@ -22,7 +22,7 @@ class Metadata:
 
 
 def read(data: bytes) -> Metadata:
-    """Every field of interest; it never raises.
+    """Every field of interest; it raises nothing but MemoryError.
 
     At most MAX_FIELDS fields and MAX_TOTAL characters are read, and what is damaged is left out;
     each is told as a trouble, once.
@@ -44,6 +44,8 @@ def read(data: bytes) -> Metadata:
                 break
             for found in read_xmp(part) if isinstance(part, bytes) else [part]:
                 (troubles if isinstance(found, Trouble) else fields).append(found)  # type: ignore[arg-type]
+    except MemoryError:
+        raise
     except Exception:  # what was found before the damage stays
         troubles.append(Trouble("file", DAMAGED))
     return Metadata(tuple(fields[:MAX_FIELDS]), tuple(dict.fromkeys(troubles)))

@@ -25,7 +25,7 @@ def find(data: bytes, *, trust_list: str | None = None) -> tuple[Finding, ...]:
 
     Returns:
         Signed evidence first, and what could not be read last; empty where there is nothing. It
-        never raises.
+        raises nothing but MemoryError.
     """
     anchors = read_trust_list() if trust_list is None else trust_list
     found = metadata.read(data)

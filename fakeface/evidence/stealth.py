@@ -57,7 +57,7 @@ class Mark(NamedTuple):
 
 
 def read_marks(data: bytes) -> tuple[list[Mark], list[Trouble]]:
-    """The marks of a PNG or a WebP; none for other formats. It never raises.
+    """The marks of a PNG or a WebP; none for other formats. It raises nothing but MemoryError.
 
     Most pictures have none, and cost little: of a PNG only the first column is computed, unless
     that begins with a signature.
@@ -72,6 +72,8 @@ def read_marks(data: bytes) -> tuple[list[Mark], list[Trouble]]:
         if width * height > MAX_PIXELS:
             return [], [Trouble("pixels", _LIMIT, limit=True)]
         return list(_marks(np.asarray(reader(BytesIO(_bare(data)))))), []
+    except MemoryError:
+        raise
     except Exception:  # damaged pixels are for the decoder to tell
         return [], []
 

@@ -2,7 +2,7 @@
 
 The first bytes say what a file is, its name is never trusted, and exactly one reader sees it: see
 `fakeface.images.frames`. Strangers' files are decoded in processes of their own, which have little
-memory and time: see `fakeface.images.workers`.
+memory and time: see `fakeface.workers`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fakeface import types
-from fakeface.images import frames, workers
+from fakeface.images import apart, frames
 from fakeface.images.encoded import MAX_BYTES, MAX_PIXELS, TOO_MANY_BYTES
 from fakeface.names import spell
 from fakeface.types import RGB, Picture
@@ -34,9 +34,17 @@ def read_picture(data: bytes, file: str = "") -> Picture:
         data: see `decode`, which tells the errors too.
         file: the name to report.
     """
-    found = workers.decode_frame(data)
+    found = apart.decode_frame(data)
     digest = hashlib.sha256(data).hexdigest()
-    return Picture(data, digest, found.rgb, file, frames=found.frames, notes=found.notes)
+    return Picture(
+        data,
+        digest,
+        found.rgb,
+        file,
+        frames=found.frames,
+        notes=found.notes,
+        quantisation=found.quantisation,
+    )
 
 
 def later_frames(picture: Picture) -> Iterator[Picture]:
@@ -48,7 +56,7 @@ def later_frames(picture: Picture) -> Iterator[Picture]:
     """
     for index in spread(picture.frames, picture.rgb.shape[0] * picture.rgb.shape[1])[1:]:
         try:
-            found = workers.decode_frame(picture.data, index)
+            found = apart.decode_frame(picture.data, index)
         except types.ImageError:
             continue
         picture = replace(picture, rgb=found.rgb, looked=(*picture.looked, index))
@@ -59,7 +67,7 @@ def go_to_frame(picture: Picture, frame: int) -> Picture:
     """The picture at the frame that an analysis speaks of, which is mostly the one it has."""
     if frame == picture.looked[-1]:
         return picture
-    return replace(picture, rgb=workers.decode_frame(picture.data, frame).rgb, looked=(frame,))
+    return replace(picture, rgb=apart.decode_frame(picture.data, frame).rgb, looked=(frame,))
 
 
 def spread(frames: int, size: int) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ class Encoded:
         orientation: as in EXIF, 1 to 8, and 1 where `load` turns the picture itself.
         profile: the embedded ICC profile, or None.
         notes: sentences on what could not be read beside the pixels.
+        quantisation: see `Picture`.
     """
 
     size: tuple[int, int]
@@ -39,6 +40,7 @@ class Encoded:
     orientation: int = 1
     profile: bytes | None = None
     notes: list[str] = field(default_factory=list)
+    quantisation: tuple[int, ...] = ()
 
 
 def loader(image: Image.Image, frame: int = 0) -> Callable[[], Image.Image]:

@@ -44,11 +44,13 @@ class Decoded:
         rgb: see `decode`.
         frames: how many pictures the file shows one after the other, or on pages.
         notes: sentences on what could not be read beside the pixels, and on their colours.
+        quantisation: see `Picture`.
     """
 
     rgb: RGB
     frames: int
     notes: tuple[str, ...]
+    quantisation: tuple[int, ...] = ()
 
 
 def decode_frame(data: bytes, frame: int = 0) -> Decoded:
@@ -85,7 +87,8 @@ def decode_pixels(data: bytes, header: Encoded) -> Decoded:
     rgb, remark = pixels.to_rgb(image, header.profile)
     del image  # which may be large, before the picture is turned
     notes = (*header.notes, remark) if remark else tuple(header.notes)
-    return Decoded(pixels.turn_upright(rgb, header.orientation), header.frames, notes)
+    upright = pixels.turn_upright(rgb, header.orientation)
+    return Decoded(upright, header.frames, notes, header.quantisation)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
 from typing import Final
@@ -84,7 +84,7 @@ def read(data: bytes, frame: int = 0) -> Encoded:
     starts = _pictures(data, header)
     if frame:  # the others are whole files too, and turned as the first is
         inner = read(data[starts[frame] :])
-        return Encoded(inner.size, inner.load, len(starts), inner.orientation, inner.profile)
+        return replace(inner, frames=len(starts))
     notes = []
     try:
         turned = directories.orientation(b"".join(header.exif)) if header.exif else 1
@@ -102,7 +102,20 @@ def read(data: bytes, frame: int = 0) -> Encoded:
     lean = b"".join([b"\xff\xd8", *header.tables, rest])
     image = JpegImageFile(BytesIO(lean))
     image.decodermaxblock = len(lean)  # in one go, for after each piece libjpeg starts anew
-    return Encoded(image.size, loader(image), len(starts), turned, _profile(header), notes)
+    return Encoded(
+        image.size,
+        loader(image),
+        len(starts),
+        turned,
+        _profile(header),
+        notes,
+        _quantisation(image),
+    )
+
+
+def _quantisation(image: JpegImageFile) -> tuple[int, ...]:
+    """The table of the first component; empty where the file lacks it."""
+    return tuple(image.quantization.get(image.layer[0][3], ())) if image.layer else ()
 
 
 def _walk(data: bytes, start: int = 0) -> _Header:

@@ -32,6 +32,9 @@ class Backbone:
             unfreezing opens them from the end. Together with `head` they cover every parameter.
         head: module name of the classifier.
         cam_layer: module whose output Grad-CAM explains.
+        style_maps: which of timm's intermediate maps tell the style of a picture: those whose
+            places are 4 and 8 pixels apart, and of a transformer of early blocks; see
+            `outputs.describe_style`.
         stride: pixels of the input for one place of that output.
         prefix_tokens: of a transformer, how many tokens stand before those of the patches.
         fast_in_bf16: training on a CPU that computes in bfloat16 is faster in it than in float32.
@@ -46,6 +49,7 @@ class Backbone:
     stages: tuple[tuple[str, ...], ...]
     head: str
     cam_layer: str
+    style_maps: tuple[int, ...] = (1, 2)
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     input_size: int = 224
@@ -102,7 +106,14 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
         for b in (
             _resnet("resnet18", "ResNet-18"),
             _resnet("resnet50", "ResNet-50"),
-            Backbone("convnext_tiny", "ConvNeXt-Tiny", _CONVNEXT_STAGES, "head.fc", "stages.3"),
+            Backbone(
+                "convnext_tiny",
+                "ConvNeXt-Tiny",
+                _CONVNEXT_STAGES,
+                "head.fc",
+                "stages.3",
+                style_maps=(0, 1),
+            ),
             Backbone(
                 "mobilenetv2_100",
                 "MobileNetV2",
@@ -127,6 +138,7 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
                 _DINOV2_STAGES,
                 "head",
                 "norm",
+                style_maps=(2, 5),
                 stride=14,
                 prefix_tokens=1,
                 options=_DINOV2_OPTIONS,

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from fakeface.files import write_through
-from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.backbones import build
 from fakeface.models.card import METRICS, WEIGHTS, check_file
 from fakeface.models.card import Card as Card
 from fakeface.models.card import read_card as read_card
@@ -145,13 +145,13 @@ def load(
         raise CheckpointDamaged(f"{path} is no safetensors file ({error}).") from error
     network = build(card.backbone)
     fill(network, state, path)
-    width = state[f"{BACKBONES[card.backbone].head}.weight"].shape[1]
-    reference = None
+    model = Model(card, network, device)
+    size = card.preprocessing.size
+    width = model.style(torch.empty(0, 3, size, size, device=model.device)).shape[1]
     try:
-        reference = read_reference(folder, card, width)
+        model.reference = read_reference(folder, card, width)
     except CheckpointError as error:
         _log.warning("%s", error)
-    model = Model(card, network, device, reference=reference)
     model.speed_up(engine)
     return model
 
@@ -205,11 +205,11 @@ def read_reference(folder: Path, card: Card, width: int | None = None) -> Refere
     Args:
         folder: of the model.
         card: of the model.
-        width: how many features its network has, where that is known.
+        width: how many numbers its network tells of a style, where that is known.
 
     Raises:
         CheckpointDamaged: the file has another checksum than the card says, or is no reference.
-        CheckpointMismatch: it is of other weights, or does not fit the network's features.
+        CheckpointMismatch: it is of other weights, or of another style than the network tells.
     """
     path = folder / REFERENCE
     if not path.exists():
@@ -230,9 +230,9 @@ def read_reference(folder: Path, card: Card, width: int | None = None) -> Refere
             f"{path} belongs to other weights than {card.name!r} has; install the model again or "
             "delete that file."
         )
-    if width is not None and reference.means.shape[1] != width:
+    if width is not None and reference.mean.size != width:
         raise CheckpointMismatch(
-            f"{path} is of {reference.means.shape[1]} features, and the network has {width}; "
+            f"{path} is of {reference.mean.size} numbers on a face, and the network gives {width}; "
             "install the model again or delete that file."
         )
     return reference

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from fakeface.models.backbones import BACKBONES, pick_device
 from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Card
 from fakeface.models.out_of_distribution import Reference
+from fakeface.models.outputs import Outputs
 from fakeface.models.preprocess import Preprocessing, face_tensor
 from fakeface.models.runtime import PRECISIONS, Runtime, compile_network, computes_bf16
 from fakeface.types import RGB, Box, EngineError, FloatArray, Score
@@ -37,6 +38,7 @@ class Model:
         card: what is known of it.
         network: on `device`, in evaluation mode, parameters frozen.
         backbone: the facts about its network.
+        outputs: what a pass of the network gives.
         head: its last layer, from features to the logit.
         cam_layer: the module that Grad-CAM explains.
         reference: the faces it learnt from, for the out-of-distribution score; None where it ships
@@ -58,6 +60,7 @@ class Model:
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.network.to(memory_format=torch.channels_last)
         self.backbone = BACKBONES[card.backbone]
+        self.outputs = Outputs(self.network, self.backbone.style_maps)
         self.head = self.network.get_submodule(self.backbone.head)
         self.cam_layer = self.network.get_submodule(self.backbone.cam_layer)
         self.reference = reference
@@ -82,8 +85,7 @@ class Model:
         self.runtime = None
         for precision in PRECISIONS if self.card.shortcuts.bf16 and computes_bf16() else ("f32",):
             self.runtime = self.runtime or compile_network(
-                self.network,
-                self.head,
+                self.outputs,
                 self.preprocessing.size,
                 sha256=self.sha256,
                 precision=precision,
@@ -125,37 +127,44 @@ class Model:
         return batch.contiguous(memory_format=torch.channels_last)
 
     def forward(self, batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
-        """Raw logits and features of an input from `tensor`; half precision on a GPU.
+        """Raw logits and the style of an input from `tensor`; half precision on a GPU.
 
-        Both are the mean over a face and its mirror image: on val that is worth as much as epochs
-        of training (see train/LOG.md), and a mirrored photo gets the same answer.
+        A logit is the mean over a face and its mirror image: on val that is worth as much as
+        epochs of training (see train/LOG.md), and a mirrored photo gets the same answer.
 
         Returns:
-            float32 (N,), and what the last layer makes the logits of, float32 (N, D).
+            float32 (N,), and of the face as it is, float32 (N, D); see `outputs.describe_style`.
         """
-        logits, features = [np.empty(0, np.float32)], []
-        size = _CPU_PART if self.device.type == "cpu" else _GPU_PART
+        logits, styles = [np.empty(0, np.float32)], []
         with self.lock, torch.inference_mode(), self.precision():
-            # One part even of nothing, which tells D.
-            for part in torch.split(batch, size):
-                z, f = self._pass(part)
-                mirrored_z, mirrored_f = self._pass(part.flip(3))
-                logits.append(((z + mirrored_z) / 2).flatten().cpu().numpy())
-                features.append(((f + mirrored_f) / 2).cpu().numpy())
-        return np.concatenate(logits), np.concatenate(features)
+            for part in self._parts(batch):
+                z, style = self._pass(part)
+                mirrored, _ = self._pass(part.flip(3))
+                logits.append(((z + mirrored) / 2).flatten().cpu().numpy())
+                styles.append(style.cpu().numpy())
+        return np.concatenate(logits), np.concatenate(styles)
 
     def logits(self, batch: torch.Tensor) -> FloatArray:
         """The first of what `forward` returns."""
         return self.forward(batch)[0]
 
+    def style(self, batch: torch.Tensor) -> FloatArray:
+        """The second of what `forward` returns, in part of the time; by PyTorch."""
+        with self.lock, torch.inference_mode(), self.precision():
+            parts = [self.outputs.style(part).cpu().numpy() for part in self._parts(batch)]
+        return np.concatenate(parts)
+
+    def _parts(self, batch: torch.Tensor) -> Sequence[torch.Tensor]:
+        """As many faces at a time as the device likes; one part even of nothing, which tells D."""
+        return torch.split(batch, _CPU_PART if self.device.type == "cpu" else _GPU_PART)
+
     def _pass(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, 1) and features (N, D) by the three steps of timm's own forward."""
+        """Logits (N, 1) and style (N, D)."""
         if self.runtime and len(batch):
-            logits, flat = self.runtime(batch)
-            return torch.from_numpy(logits), torch.from_numpy(flat)
-        network: Any = self.network
-        features = network.forward_head(network.forward_features(batch), pre_logits=True)
-        return self.head(features).float(), features.float()
+            logits, style = self.runtime(batch)
+            return torch.from_numpy(logits), torch.from_numpy(style)
+        found: tuple[torch.Tensor, torch.Tensor] = self.outputs(batch)
+        return found
 
     def precision(self) -> torch.autocast:
         """Mixed precision on CUDA; full precision elsewhere."""

@@ -23,7 +23,7 @@ from torch import nn
 from fakeface.types import FloatArray
 
 Precision: TypeAlias = Literal["f32", "bf16"]
-# A batch, float32 (N, 3, S, S) -> logits (N, 1) and features (N, D), float32.
+# A batch, float32 (N, 3, S, S) -> logits (N, 1) and numbers on each face (N, D), float32.
 Runtime: TypeAlias = Callable[[torch.Tensor], tuple[FloatArray, FloatArray]]
 
 PRECISIONS: Final[tuple[Precision, ...]] = ("bf16", "f32")  # the quicker first
@@ -34,27 +34,14 @@ _INSTEAD: Final[dict[Precision, str]] = {
     "f32": "PyTorch runs the network",
     "bf16": "the network runs in full precision",
 }
+# What the network gives; another name where it is changed, so that no older copy is used.
+_OUTPUTS: Final = "style"
 
 log = logging.getLogger(__name__)
 
 
-class _TwoOutputs(nn.Module):
-    """Logits and features at once, by the steps of `Model.forward`."""
-
-    def __init__(self, network: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.network: Any = network
-        self.head = head
-
-    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.network.forward_features(batch)
-        features = self.network.forward_head(maps, pre_logits=True)
-        return self.head(features), features
-
-
 def compile_network(
-    network: nn.Module,
-    head: nn.Module,
+    outputs: nn.Module,
     size: int,
     *,
     sha256: str = "",
@@ -63,8 +50,7 @@ def compile_network(
     """A network on the CPU, in evaluation mode, for OpenVINO to run.
 
     Args:
-        network: with timm's `forward_features` and `forward_head`.
-        head: its last layer, from features to the logit.
+        outputs: gives logits and some numbers on each face; see `outputs.Outputs`.
         size: side of the input square, in pixels.
         sha256: of its weights, by which the result is kept; empty for weights of no file.
         precision: what OpenVINO computes in; "bf16" only where `computes_bf16`.
@@ -75,10 +61,9 @@ def compile_network(
     """
     if importlib.util.find_spec("openvino") is None:
         return None
-    both = _TwoOutputs(network, head).eval()
     try:
-        runtime = _compile(_load_graph(both, size, sha256), precision)
-        differ = _compare(runtime, both, size)
+        runtime = _compile(_load_graph(outputs, size, sha256), precision)
+        differ = _compare(runtime, outputs, size)
     except Exception as error:  # OpenVINO raises RuntimeError of its own, and OSError for its files
         log.warning(
             "OpenVINO cannot run this network (%s), so %s.", _first_line(error), _INSTEAD[precision]
@@ -96,23 +81,23 @@ def computes_bf16() -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def _load_graph(both: nn.Module, size: int, sha256: str) -> Any:
+def _load_graph(outputs: nn.Module, size: int, sha256: str) -> Any:
     """The network as OpenVINO reads it: from the cache, or converted and put there."""
     import openvino
 
     if not sha256:
-        return _convert(both, size)
+        return _convert(outputs, size)
     folder = platformdirs.user_cache_path("fakeface") / "openvino"
-    kept = folder / f"{sha256[:16]}-{size}-{openvino.__version__.partition('-')[0]}"
+    kept = folder / f"{sha256[:16]}-{size}-{_OUTPUTS}-{openvino.__version__.partition('-')[0]}"
     if (kept / "network.xml").exists():
         try:
             return openvino.Core().read_model(kept / "network.xml")
         except RuntimeError as error:
             log.info("%s is damaged and made anew (%s).", kept, _first_line(error))
             shutil.rmtree(kept, ignore_errors=True)
-    graph = _convert(both, size)
+    graph = _convert(outputs, size)
     try:
-        _keep(graph, kept, half=_is_half(both))
+        _keep(graph, kept, half=_is_half(outputs))
     except OSError as error:
         log.info("The converted network is not kept (%s).", error.strerror)
     return graph
@@ -134,13 +119,13 @@ def _keep(graph: Any, kept: Path, *, half: bool) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _is_half(both: nn.Module) -> bool:
+def _is_half(outputs: nn.Module) -> bool:
     """Whether nothing is lost by keeping the weights in fp16, as of a shipped model."""
-    state = both.state_dict().values()
+    state = outputs.state_dict().values()
     return all(torch.equal(t.half().float(), t) for t in state if t.is_floating_point())
 
 
-def _convert(both: nn.Module, size: int) -> Any:
+def _convert(outputs: nn.Module, size: int) -> Any:
     """A traced network as a graph of any number of pictures."""
     import openvino
     from openvino.frontend import FrontEndManager
@@ -148,7 +133,7 @@ def _convert(both: nn.Module, size: int) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its tracer old
-        traced = torch.jit.trace(both, torch.zeros(2, 3, size, size))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(outputs, torch.zeros(2, 3, size, size))  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
         # Not openvino.convert_model, which reports to its maker.
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
@@ -168,19 +153,19 @@ def _compile(graph: Any, precision: Precision) -> Runtime:
     program = openvino.Core().compile_model(graph, "CPU", options)
 
     def run(batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
-        logits, features = program(np.ascontiguousarray(batch.numpy())).to_tuple()
+        logits, numbers = program(np.ascontiguousarray(batch.numpy())).to_tuple()
         # Copies: the arrays are windows into memory that the next call writes to.
-        return np.array(logits, np.float32), np.array(features, np.float32)
+        return np.array(logits, np.float32), np.array(numbers, np.float32)
 
     return run
 
 
 @torch.inference_mode()
-def _compare(runtime: Runtime, both: nn.Module, size: int) -> float:
+def _compare(runtime: Runtime, outputs: nn.Module, size: int) -> float:
     """The largest difference of logits from PyTorch's, for two pictures of noise."""
     noise = np.random.default_rng(0).normal(size=(2, 3, size, size))
     batch = torch.from_numpy(noise.astype(np.float32))
-    return float(np.abs(runtime(batch)[0] - both(batch)[0].numpy()).max())
+    return float(np.abs(runtime(batch)[0] - outputs(batch)[0].numpy()).max())
 
 
 def _first_line(error: Exception) -> str:

@@ -6,11 +6,13 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fakeface import faces
 from fakeface.analysis import analyse, read_or_report
+from fakeface.evidence.apart import read_evidence
 from fakeface.images import decoder
 from fakeface.models import checkpoints
 from fakeface.models.engine import Model
@@ -40,15 +42,20 @@ def borrow_gpu(function: Function) -> Function:
     return lent
 
 
-@borrow_gpu
 def judge(picture: Picture, names: Sequence[str], **options: Any) -> Analysis:
-    """What models say of one picture; see `analyse.analyse` for the options.
+    """What models and the file itself say of a picture; see `analysis.analyse` for the options."""
+    return replace(_judge(picture, names, **options), provenance=read_evidence(picture.data))
+
+
+@borrow_gpu
+def _judge(picture: Picture, names: Sequence[str], **options: Any) -> Analysis:
+    """What models say of a picture.
 
     On ZeroGPU this runs in a forked process: what it loads there is lost when the call ends, so
-    `prepare` loads everything beforehand.
+    `prepare` loads everything beforehand, and nothing is done here that needs no GPU.
     """
     models, detector = load_tools(*names)
-    return analyse(picture, models=models, detector=detector, **options)
+    return analyse(picture, models=models, detector=detector, provenance=False, **options)
 
 
 def judge_file(

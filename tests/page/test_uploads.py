@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import functools
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
+from gradio import processing_utils
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from fakeface.page.uploads import ROUTE, find_upload, hold, read_upload
-from fakeface.types import ImageError
-from tests.page.helpers import Send, files_in
+import app
+from fakeface.images import fetch
+from fakeface.page.uploads import ROUTE, find_upload, hold, read_upload, receive
+from fakeface.types import FakefaceError, ImageError
+from tests.page.helpers import Send, files_in, in_a_loop
 
 CLIENTS = 8
 
@@ -96,7 +106,9 @@ def test_a_fault_deletes_the_upload_too(send: Send, uploads: Path) -> None:
     assert files_in(uploads) == []
 
 
-@pytest.mark.parametrize("kind", ["outside", "folder", "dots", "link", "none", "nothing"])
+@pytest.mark.parametrize(
+    "kind", ["outside", "folder", "dots", "link", "none", "nothing", "long", "null"]
+)
 def test_a_forged_upload_is_refused(kind: str, uploads: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"secret")
@@ -108,6 +120,8 @@ def test_a_forged_upload_is_refused(kind: str, uploads: Path, tmp_path: Path) ->
         "link": {"path": str(uploads / "link")},
         "none": {"path": None},
         "nothing": {},
+        "long": {"path": str(uploads / ("a" * 5000))},
+        "null": {"path": f"{uploads}/a\0b"},
     }[kind]
     with hold(forged), pytest.raises(ImageError, match="no longer on the server"):
         read_upload(forged)
@@ -131,12 +145,165 @@ def test_equal_uploads_of_many_clients_are_all_answered(
             uploaded.wait(60)
             event = client.post("/call/check", json={"data": [sent, ""]}).json()["event_id"]
             told = client.get(f"/call/check/{event}").text
-        assert told.startswith("event: complete"), told
-        (answer,) = json.loads(told.split("data: ")[1])
+        last = told.strip().rpartition("event: ")[2]  # heartbeats may come before
+        assert last.startswith("complete"), told
+        (answer,) = json.loads(last.split("data: ")[1])
         return answer
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = list(pool.map(ask, range(CLIENTS)))
     digest = hashlib.sha256(portrait).hexdigest()
     assert [(a["status"], a["sha256"]) for a in answers] == [("ok", digest)] * CLIENTS
+    assert files_in(uploads) == []
+
+
+# By a program, as an address or as text
+
+
+@pytest.fixture
+def tools(untrained: Path, uploads: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a page that is an MCP server too, and takes all clients at once."""
+    monkeypatch.setattr(app.api, "LIMITS", {"concurrency_limit": CLIENTS})
+    page: gr.Blocks = in_a_loop(lambda: app.serve(mcp=True, prevent_thread_lock=True, quiet=True))
+    yield page.local_url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture
+def web(portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """The address of a picture on a server that waits until all clients ask, and what was asked."""
+    everyone, asked = threading.Barrier(CLIENTS), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["User-Agent"])
+            if self.path.startswith("/together"):
+                everyone.wait(60)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(portrait)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    anywhere = fetch.Network(allows=lambda _: True, ports=None)
+    monkeypatch.setattr(fetch, "fetch", functools.partial(fetch.fetch, network=anywhere))
+    yield f"http://127.0.0.1:{server.server_port}/together.jpg", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def ask_api(address: str, name: str, *sent: Any) -> str:
+    """What the HTTP API answers, as text."""
+    with httpx.Client(base_url=f"{address}/gradio_api", timeout=120) as client:
+        event = client.post(f"/call/{name}", json={"data": list(sent)}).json()["event_id"]
+        return client.get(f"/call/{name}/{event}").text
+
+
+def ask_mcp(address: str, name: str, **sent: Any) -> str:
+    """What a tool answers, as text; an error begins with the word."""
+
+    async def talk() -> str:
+        async with (
+            streamable_http_client(f"{address}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            said = await session.call_tool(name, sent)
+            return "error: " * bool(said.isError) + " ".join(part.text for part in said.content)
+
+    return asyncio.run(talk())
+
+
+Way = Callable[[str, str, str], str]  # address of the page, of the picture, its data URL -> answer
+WAYS: dict[str, Way] = {
+    "an address of its own": lambda page, url, _: ask_api(page, "check_url", url, ""),
+    "an address as a file": lambda page, url, _: ask_api(
+        page, "check", {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}, ""
+    ),
+    "an address by MCP": lambda page, url, _: ask_mcp(page, "check", picture=url),
+    "a data URL": lambda page, _, data: ask_api(page, "check", data, ""),
+    "a data URL by MCP": lambda page, _, data: ask_mcp(page, "check", picture=data),
+    "a batch by MCP": lambda page, url, data: ask_mcp(
+        page, "check_batch", pictures=[data, url.replace("together", "alone")]
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_picture_by_many_clients_at_once_is_judged_for_each(
+    way: str,
+    tools: str,
+    web: tuple[str, list[str]],
+    portrait: bytes,
+    uploads: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a file of its own, which is gone with the answer; Gradio fetches and writes none."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("Gradio opened a stranger's file")
+
+    for name in ("async_ssrf_protected_download", "save_base64_to_cache", "save_file_to_cache"):
+        monkeypatch.setattr(processing_utils, name, refuse)
+    data = "data:image/jpeg;base64," + base64.b64encode(portrait).decode()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda _: WAYS[way](tools, web[0], data), range(CLIENTS)))
+    digest = hashlib.sha256(portrait).hexdigest()
+    for answer in answers:
+        assert digest in answer and "no longer on the server" not in answer, answer
+        assert "unreadable" not in answer, answer
+    assert set(web[1]) <= {"fakeface"}
+    assert files_in(uploads) == []
+
+
+def test_an_address_of_a_program_is_asked_by_the_rules_of_fetch(
+    address: str, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradio's own rules would let a name of the Hugging Face hub lead anywhere."""
+    inside = [(2, 1, 6, "", ("10.0.0.1", 80))]
+    network = fetch.Network(look_up=lambda *_, **__: inside)
+    monkeypatch.setattr(fetch, "fetch", functools.partial(fetch.fetch, network=network))
+    url = "http://huggingface.co/a.jpg"
+    for path in (url, {"path": url, "meta": {"_type": "gradio.FileData"}}):
+        assert "private network" in ask_api(address, "check", path, "")
+        assert "private network" in ask_api(address, "check_batch", [path], "")
+    assert files_in(uploads) == []
+
+
+@pytest.mark.parametrize("name", ["check", "compare", "make_report", "check_batch"])
+def test_a_file_of_the_server_is_not_opened_for_a_program(
+    name: str, tools: str, tmp_path: Path, portrait: bytes
+) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(portrait)
+    digest = hashlib.sha256(portrait).hexdigest()
+    many = name == "check_batch"
+    for sent in (str(secret), {"path": str(secret), "meta": {"_type": "gradio.FileData"}}):
+        arguments = {"pictures": [sent]} if many else {"picture": sent}
+        rest = {"compare": [[]], "make_report": [[], False]}.get(name, [""])
+        by_mcp = ask_mcp(tools, name, **arguments)
+        by_api = ask_api(tools, name, [sent] if many else sent, *rest)
+        assert digest not in by_mcp + by_api
+        assert "no longer on the server" in by_api
+    assert secret.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("data:,text", "not in base64"),
+        ("data:image/png;base64,&", "is damaged"),
+        ("data:image/png;base64," + "A" * (45 * 2**20), "larger than 32 MiB"),
+    ],
+    ids=["plain", "damaged", "large"],
+)
+def test_a_data_url_that_is_none_is_a_sentence(url: str, words: str, uploads: Path) -> None:
+    with pytest.raises(FakefaceError, match=words), receive(url):
+        pass
     assert files_in(uploads) == []

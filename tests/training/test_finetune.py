@@ -220,7 +220,7 @@ def test_a_place_is_judged_as_a_picture_of_it_alone_would_be():
     # Of those whose head is linear behind the mean.
     for name, grid in (("resnet18", 4), ("mobilenetv2_100", 4), ("vit_small_patch14_dinov2", 9)):
         network = PatchLogits(random_network(name), BACKBONES[name].prefix_tokens)
-        whole, places = network(torch.randn(2, 3, 126, 126))
+        whole, places, _ = network(torch.randn(2, 3, 126, 126))
         assert places.shape == (2, grid, grid)
         assert torch.allclose(places.mean((1, 2)), whole, atol=1e-4)
         assert places.std() > 0

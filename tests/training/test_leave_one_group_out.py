@@ -205,8 +205,8 @@ def test_features_are_what_the_head_reads(tmp_path):
     own = probe.Probe("resnet18", weights, {})
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     features = torch.from_numpy(own._compute(x))
-    assert torch.allclose(own.head(features), own.network(x), atol=1e-5)
-    assert features.shape == (2, own.network.num_features)
+    assert torch.allclose(own.frozen.head(features), own.frozen.network(x), atol=1e-5)
+    assert features.shape == (2, own.frozen.network.num_features)
 
 
 TINY = Recipe(

@@ -26,6 +26,7 @@ from fakeface.types import Box, CheckpointMismatch
 from tests.pools import TINY, make_run, record, row, tiny_pool, write_manifest
 from train.augment.degrade import Augmentation, augment, jitter
 from train.datasets.epochs import draw
+from train.datasets.records import share
 from train.evaluation import out_of_distribution as reference
 from train.training import loop
 from train.training.initialise import initialise
@@ -301,35 +302,34 @@ def test_every_recipe_can_be_loaded_and_names_stages_that_exist():
 # -- the reference ------------------------------------------------------------------------------
 
 
-def test_a_reference_is_of_train_and_its_distances_are_of_val(
+def test_a_reference_is_of_train_and_its_distances_are_of_photographs_of_val(
     untrained, portrait, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     photo = Image.open(BytesIO(portrait)).convert("RGB")
+    groups = [f"g{i}" for i in range(40)]
+    held = [g for g in groups if share(f"choice {g}") >= 0.5]  # in the calibration part
+    other = next(g for g in groups if g not in held)
     rows = []
-    for i in range(8):
+    splits = ("train", "train", "train", "train", "train", "val", "val", "val", "val", "test")
+    own_groups = ["", "", "", "", "", *held[:3], other, ""]
+    for i, (split, group) in enumerate(zip(splits, own_groups)):
         path = tmp_path / f"{i}.png"
         photo.crop((4 * i, 0, photo.width - 3 * i, photo.height - 9 * i)).save(path)
-        rows.append(
-            row(
-                file=path.name,
-                label="fake" if i % 2 else "real",
-                split=("train", "train", "train", "train", "train", "val", "val", "test")[i],
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            )
-        )
+        label = "fake" if i in (1, 3, 7) else "real"
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append(row(file=path.name, label=label, split=split, sha256=sha256, group=group))
     manifest = write_manifest(tmp_path, rows)
     reference.main(["untrained", "--data", str(manifest), "--detector", "haar", "--workers", "1"])
     model = checkpoints.load("untrained", device="cpu")
     own = model.reference
     assert own is not None
-    assert own.directions.shape == (1280, 1), "five faces do not span more"
-    features = []
-    for i in range(8):
+    assert own.directions.shape == (112, 1), "five faces do not span more"
+    styles = []
+    for i in range(7):
         image = images.decode((tmp_path / f"{i}.png").read_bytes())
         (face,) = Haar().detect(image)
-        features.append(model.forward(model.tensor(image, [face.box]))[1][0])
-    assert own.means[0] == pytest.approx(np.mean([features[i] for i in (0, 2, 4)], 0), abs=1e-4)
-    assert own.means[1] == pytest.approx(np.mean([features[i] for i in (1, 3)], 0), abs=1e-4)
-    wanted = sorted(own.distance(np.stack([features[5], features[6]])))
+        styles.append(model.forward(model.tensor(image, [face.box]))[1][0])
+    assert own.mean == pytest.approx(np.mean(styles[:5], 0), abs=1e-4)
+    wanted = sorted(own.distance(np.stack(styles[5:])))
     assert own.distances == pytest.approx(wanted, rel=1e-2)

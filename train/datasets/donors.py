@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
-from fakeface.faces.yunet import YuNet
 from fakeface.files import write_atomically
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import face_region
 from fakeface.progress import progress
-from fakeface.types import Box, FloatArray
+from fakeface.types import RGB, Box, FloatArray
 from train.datasets.records import Record
 
 Landmarks = dict[str, FloatArray]  # sha256 of a file -> (5, 2), x, y in its pixels
@@ -22,8 +22,17 @@ _SIDE = 320  # pixels; what YuNet was trained at
 _NEAR = 40  # donors to choose among, on either side
 
 
+@runtime_checkable
+class Landmarker(Protocol):
+    """A detector that gives landmarks too; of ours, YuNet."""
+
+    def find_landmarks(self, crop: RGB) -> FloatArray | None:
+        """See `YuNet.find_landmarks`."""
+        ...
+
+
 def find_landmarks(
-    records: Sequence[Record], faces: Mapping[str, Box], detector: YuNet, cache: Path
+    records: Sequence[Record], faces: Mapping[str, Box], detector: Landmarker, cache: Path
 ) -> Landmarks:
     """The landmarks of each record's face; records where none are seen are absent.
 

@@ -22,7 +22,7 @@ from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_tensor
 from fakeface.progress import progress
 from train.datasets.faces import find_faces
-from train.datasets.sources import read_manifest, write_manifest
+from train.datasets.manifest import read_manifest, write_manifest
 
 HOW = Preprocessing(128, 0.55, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 ALIGNED = ("ffhq_140k", "ffhq_1024", "celebahq_faceshq")  # their eyes lie in one place

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 from filelock import FileLock
+from torch.utils.data import DataLoader
 
 from fakeface.faces import Detector, largest
 from fakeface.files import write_atomically
@@ -22,6 +25,7 @@ from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import RGB, Box, FloatArray
+from fakeface.workers import pool as decoders
 from train.augment.blend import self_blend, swap_blend
 from train.augment.degrade import Augmentation, augment, jitter, move
 from train.datasets.donors import Donors
@@ -164,6 +168,7 @@ def loader(
     workers: int,
     start: int = 0,
     world: tuple[int, int] = (1, 0),
+    processes: int = 0,
 ) -> Iterator[Face]:
     """Batches, in order, from batch `start`; their x are channels-last.
 
@@ -171,20 +176,23 @@ def loader(
     second says which part is wanted.
 
     Threads, since decoding and resizing leave the interpreter free; processes would take longer
-    to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang.
+    to start than a small epoch lasts, and a fork would copy OpenCV's thread pool and hang. A GPU
+    asks for more than threads give, since some of a picture's work holds the interpreter: with
+    `processes`, so many of them make the batches, the same ones.
     """
     cv2.setNumThreads(1)
-
-    def make(first: int) -> Face:
-        own = range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
-        x, label, mask = (torch.stack(parts) for parts in zip(*(dataset[i] for i in own)))
-        return Face(x.contiguous(memory_format=torch.channels_last), label, mask)
-
+    parts = [
+        range(first, min(first + batch, len(dataset)))[world[1] :: world[0]]
+        for first in range(start * batch, len(dataset), batch)
+    ]
+    if processes:
+        yield from _in_processes(dataset, parts, processes)
+        return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Face]] = deque()
         try:
-            for first in range(start * batch, len(dataset), batch):
-                waiting.append(pool.submit(make, first))
+            for own in parts:
+                waiting.append(pool.submit(_make, dataset, own))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -192,3 +200,36 @@ def loader(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _make(dataset: FaceSet, own: Sequence[int]) -> Face:
+    return _stack([dataset[i] for i in own])
+
+
+def _stack(faces: Sequence[Face]) -> Face:
+    x, label, mask = (torch.stack(parts) for parts in zip(*faces))
+    return Face(x.contiguous(memory_format=torch.channels_last), label, mask)
+
+
+def _in_processes(
+    dataset: FaceSet, parts: Sequence[Sequence[int]], processes: int
+) -> Iterator[Face]:
+    """The batches in order, from processes that are forked off one in which nothing ever ran."""
+    able = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if able else "spawn")
+    if able:
+        context.set_forkserver_preload([__name__])  # imported once, and not by each
+    yield from DataLoader(
+        dataset,  # type: ignore[arg-type] # it has what a Dataset must have
+        batch_sampler=[list(part) for part in parts],
+        num_workers=processes,
+        collate_fn=_stack,
+        multiprocessing_context=context,
+        worker_init_fn=_begin,
+    )
+
+
+def _begin(number: int) -> None:
+    """In a process that makes batches: it decodes itself, and has one thread."""
+    os.environ[decoders.SETTING] = "1"
+    cv2.setNumThreads(1)

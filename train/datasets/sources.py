@@ -13,15 +13,15 @@ folder, and a second run goes on where a first one stopped.
 from __future__ import annotations
 
 import argparse
-import csv
 import errno
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from train.datasets import kaggle140k, wilddeepfake
+from train.datasets import kaggle140k, shards, wilddeepfake
 from train.datasets.folder import read_folder
+from train.datasets.manifest import read_manifest
 from train.datasets.records import Record, SourceError, check_groups, fingerprint
 
 __all__ = [
@@ -90,6 +90,8 @@ def _recognise(path: Path, *, cache: Path, frames: int) -> list[Record]:
         )
     if path.is_file():
         return read_manifest(path)
+    if shards.is_packed(path):
+        return shards.read(path, cache)
     if (path / "manifest.csv").is_file():
         return read_manifest(path / "manifest.csv")
     if kaggle140k.pictures_folder(path):
@@ -111,43 +113,6 @@ def open_sources(
     overlap = check_groups(records)
     log.info("%d pictures, groups in more than one split: %d", len(records), overlap)
     return records
-
-
-def read_manifest(path: Path) -> list[Record]:
-    """The records of a CSV manifest whose `file` column is relative to its own folder.
-
-    Raises:
-        SourceError: there is no such file, or a column is missing.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Record(
-                    path=path.parent / row["file"],
-                    label=("real", "fake").index(row["label"]),
-                    split=row["split"],
-                    kind=row["kind"],
-                    source=row["source"],
-                    family=row["family"],
-                    group=row["group"] or row["sha256"],
-                    sha256=row["sha256"],
-                    sequence=row.get("sequence") or "",
-                    generator=row.get("generator") or "",
-                )
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); give a manifest.") from error
-    except (KeyError, ValueError) as error:
-        raise SourceError(f"{path} is no manifest ({error}); see train/README.md.") from error
-
-
-def write_manifest(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write what `read_manifest` reads: a row a picture, at least one, all of the same columns."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def short(spec: str) -> str:

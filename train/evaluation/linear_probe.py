@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from fakeface.faces import open_detector
 from fakeface.files import write_atomically
@@ -41,6 +42,21 @@ from train.training.initialise import initialise
 STRENGTHS = (0.0003, 0.003, 0.03)  # of C; val decides
 
 
+class Frozen(nn.Module):
+    """Logits (N, 1), and the features (N, D) that the last layer makes them of."""
+
+    def __init__(self, network: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.head = head
+
+    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of a batch (N, 3, S, S)."""
+        maps = self.network.forward_features(batch)
+        features = self.network.forward_head(maps, pre_logits=True)
+        return self.head(features), features
+
+
 class Probe:
     """Frozen features of pictures, computed once and kept in runs/.
 
@@ -54,8 +70,8 @@ class Probe:
         self.faces, self.how = faces, Preprocessing(facts.input_size, 0.3, facts.mean, facts.std)
         network = build(backbone)
         initialise(network, backbone, str(weights))
-        self.network: Any = network.eval().requires_grad_(False)
-        self.head = self.network.get_submodule(facts.head)
+        self.frozen = Frozen(network, network.get_submodule(facts.head)).eval()
+        self.frozen.requires_grad_(False)
         identity = hashlib.sha256(weights.read_bytes() + str(self.how).encode()).hexdigest()[:12]
         self.path = Path("runs") / f"features-{backbone}-{identity}.npz"
         self.known: dict[str, Array] = {}
@@ -69,7 +85,7 @@ class Probe:
         if missing:
             run = self._compute
             if len(missing) >= FEW:
-                quick = compile_network(self.network, self.head, self.how.size)
+                quick = compile_network(self.frozen, self.how.size)
                 run = (lambda x: quick(x)[1]) if quick else run
             batches = loader(FaceSet(missing, self.faces, self.how), BATCH, 2)
             bar = progress(batches, total=-(-len(missing) // BATCH), desc="frozen features")
@@ -82,8 +98,7 @@ class Probe:
 
     def _compute(self, x: torch.Tensor) -> Array:
         """(N, 3, S, S) -> (N, D), by PyTorch."""
-        maps = self.network.forward_features(x)
-        features: torch.Tensor = self.network.forward_head(maps, pre_logits=True)
+        features: torch.Tensor = self.frozen(x)[1]
         return features.numpy()
 
     def fit(self, records: Sequence[Record], strength: float) -> LogisticProbe:

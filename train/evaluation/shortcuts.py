@@ -98,8 +98,7 @@ def compile_each(model: Model) -> dict[Precision, Runtime]:
     found: dict[Precision, Runtime] = {}
     for precision in PRECISIONS if computes_bf16() else PRECISIONS[1:]:
         runtime = compile_network(
-            model.network,
-            model.head,
+            model.outputs,
             model.preprocessing.size,
             sha256=model.sha256,
             precision=precision,

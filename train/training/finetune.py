@@ -17,6 +17,8 @@ import argparse
 import dataclasses
 import json
 import logging
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,10 @@ import torch
 from accelerate import Accelerator
 
 from fakeface.faces import Detector, open_detector
-from fakeface.faces.yunet import YuNet
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
-from train.datasets.donors import Donors, find_landmarks
+from train.datasets import shards
+from train.datasets.donors import Donors, Landmarker, find_landmarks
 from train.datasets.faces import find_faces
 from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
@@ -52,19 +54,32 @@ def teach(run: Run, folder: Path) -> Teacher:
     return Teacher(network, backbone, run.model, run.backbone, recipe["size"])
 
 
-def find_donors(run: Run, detector: Detector) -> Donors:
+def pick_detector(args: argparse.Namespace) -> tuple[Detector, Path]:
+    """What finds the faces, and the folder of what was found before, which a packed set brings."""
+    packed = Path(args.data[0])
+    if len(args.data) == 1 and shards.is_packed(packed):
+        return shards.Packed(packed), packed
+    return open_detector(args.detector), Path("runs")
+
+
+def find_donors(run: Run, detector: Detector, known: Path) -> Donors:
     """The photographs that a run learns from, as donors of faces.
+
+    Args:
+        run: whose they are.
+        detector: that finds their landmarks.
+        known: the folder of those that were found before.
 
     Raises:
         SourceError: the detector gives no landmarks.
     """
-    if not isinstance(detector, YuNet):
+    if not isinstance(detector, Landmarker):
         raise SourceError(
             "This recipe lays one person's face over another's, by YuNet's landmarks; use "
             "--detector yunet."
         )
     photographs = [record for record in run.train if record.label == 0]
-    cache = Path("runs") / "landmarks-yunet.json"
+    cache = known / f"landmarks-{detector.name}.json"
     return Donors(photographs, find_landmarks(photographs, run.faces, detector, cache))
 
 
@@ -108,6 +123,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--teacher", type=Path, help="the folder of a finished run to learn from")
     parser.add_argument("--run", type=Path, help="its folder (default: runs/RECIPE)")
     parser.add_argument("--workers", type=int, default=2, help="threads that read pictures")
+    parser.add_argument(
+        "--processes", type=int, default=0, help="that read them instead, for a GPU (default: 0)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop then; the same command goes on later"
+    )
     parser.add_argument("--device", choices=("cpu",), help="default: the GPU where there is one")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="default: the faster one (auto)"
@@ -128,6 +149,7 @@ def train(args: argparse.Namespace) -> None:
     Raises:
         FakefaceError: it cannot be done; says why.
     """
+    begun = time.monotonic()
     keep_freed()
     recipe = load_recipe(args.recipe)
     folder: Path = args.run or Path("runs") / Path(args.recipe).stem
@@ -135,17 +157,19 @@ def train(args: argparse.Namespace) -> None:
     records = [r for r in read_data(args) if r.split in ("train", "val")]
     if args.only:
         records = only(records, args.only)
-    detector = open_detector(args.detector)
-    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    detector, known = pick_detector(args)
+    faces = find_faces(records, detector, known / f"faces-{detector.name}.json")
     accelerator = Accelerator(cpu=args.device == "cpu")
+    if accelerator.num_processes > 1 and args.minutes < math.inf:
+        raise FakefaceError("Several GPUs would not stop at one step; leave --minutes out.")
     torch.manual_seed(recipe.seed)  # of layers that start at random
     run = Run(
         recipe, records, faces, folder, args.workers, accelerator, args.save_every,
-        precision=args.precision,
+        precision=args.precision, processes=args.processes, until=begun + 60 * args.minutes,
     )  # fmt: skip
     initialise(run.model, recipe.backbone, args.init)
     if recipe.swap_blends:
-        run.donors = find_donors(run, detector)
+        run.donors = find_donors(run, detector, known)
     if args.teacher:
         run.teacher = teach(run, args.teacher)
     log.info(
@@ -158,7 +182,8 @@ def train(args: argparse.Namespace) -> None:
     if accelerator.is_main_process and not finished:
         about = describe(args, recipe, run.train, accelerator)
         (folder / "run.json").write_text(json.dumps(about, indent=2))
-    fit(run)
+    if not fit(run):
+        log.info("stopped after %g minutes; the same command goes on", args.minutes)
 
 
 if __name__ == "__main__":

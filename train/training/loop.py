@@ -20,18 +20,29 @@ from train.training.state import Position
 from train.training.step import step
 
 
-def fit(run: Run) -> None:
-    """Run what is left of every phase, then write best.safetensors.
+class TimeUp(Exception):
+    """A run has used the time that it was given, and its state is saved."""
+
+
+def fit(run: Run) -> bool:
+    """Run what is left of every phase, as far as the time allows, then write best.safetensors.
+
+    Returns:
+        Whether nothing is left.
 
     Raises:
         RunMismatch: the folder holds another run.
     """
+    done = True
     try:
         _fit_phases(run)
+    except TimeUp:
+        done = False
     finally:
         run.journal.close()
     if run.accelerator.is_main_process:
         run.write_best()
+    return done
 
 
 def _fit_phases(run: Run) -> None:
@@ -95,9 +106,12 @@ def _fit_phase(run: Run, phase: Phase, optimizer_state: dict[str, Any] | None) -
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
                 bar.update()
                 run.at.step = done + 1 - first
-                if time.monotonic() - saved > run.save_every:
+                over = time.monotonic() > run.until
+                if over or time.monotonic() - saved > run.save_every:
                     run.save(optimizer)
                     saved = time.monotonic()
+                if over:
+                    raise TimeUp
             run.at.epoch, run.at.step = run.at.epoch + 1, 0
             loss = float(np.mean(losses)) if losses else math.nan  # killed at the epoch's end
             loss = _mean_over_processes(run, loss)
@@ -113,7 +127,7 @@ def _mean_over_processes(run: Run, loss: float) -> float:
 
 def _make_optimizer(run: Run, phase: Phase) -> torch.optim.AdamW:
     """Of the parameters that a phase opens, at their peak rates; the head's group is first."""
-    open_stages(run.model, run.backbone, phase.stages)
+    open_stages(run.model, run.backbone, phase.stages, phase.tune)
     groups = parameter_groups(
         run.model, run.backbone, phase.lr, run.recipe.depth_decay, run.recipe.weight_decay
     )

@@ -27,17 +27,23 @@ class PatchLogits(nn.Module):
         self.network: Any = network
         self.prefix_tokens = prefix_tokens
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of a batch (N, 3, S, S): of the pictures (N,) and of their places (N, H, W)."""
-        features = self.network.forward_features(x)
-        whole = self.network.forward_head(features)
-        if features.ndim == 3:  # tokens, of whose patches the head reads the mean
-            places = feature_map(self.network.head(features), self.prefix_tokens)[:, 0]
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is known of a batch (N, 3, S, S).
+
+        Returns:
+            Logits of the pictures (N,) and of their places (N, H, W), and the features that the
+            head is given (N, D).
+        """
+        maps = self.network.forward_features(x)
+        features = self.network.forward_head(maps, pre_logits=True)
+        whole = self.network.get_classifier()(features)
+        if maps.ndim == 3:  # tokens, of whose patches the head reads the mean
+            places = feature_map(self.network.head(maps), self.prefix_tokens)[:, 0]
         else:
-            count, channels, height, width = features.shape
-            each = features.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
+            count, channels, height, width = maps.shape
+            each = maps.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
             places = self.network.forward_head(each).view(count, height, width)
-        return whole.float().flatten(), places.float()
+        return whole.float().flatten(), places.float(), features.float()
 
 
 def patch_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

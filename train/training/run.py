@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import nn
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
 from train.datasets.donors import Donors
-from train.datasets.epochs import blend_chance, draw, limit
+from train.datasets.epochs import blend_chance, draw, limit, pair
 from train.datasets.faces import Face, Faces, FaceSet, loader
 from train.datasets.records import Record
 from train.datasets.splits import choice
@@ -51,6 +52,8 @@ class Run:
         accelerator: the device, and the other processes if any.
         save_every: seconds between two saves.
         precision: see `train.training.precision`.
+        processes: that make the batches of an epoch, in place of the threads; 0 for none.
+        until: when to stop, by `time.monotonic`.
 
     Attributes:
         model: to be given initial weights before `loop.fit`.
@@ -70,7 +73,10 @@ class Run:
         save_every: float,
         *,
         precision: Precision = "auto",
+        processes: int = 0,
+        until: float = math.inf,
     ) -> None:
+        self.processes, self.until = processes, until
         self.recipe, self.faces, self.folder, self.workers = recipe, faces, folder, workers
         self.accelerator, self.device = accelerator, accelerator.device
         self.save_every, self.wanted_precision = save_every, precision
@@ -168,6 +174,8 @@ class Run:
         records = draw(
             self.train, count, recipe.swap_share, seed, recipe.blend_share, recipe.by_family
         )
+        if recipe.paired:
+            records = pair(records, self.train, seed)
         chance = blend_chance(recipe.blend_share)
         return FaceSet(
             records, self.faces, how, recipe.augmentation, seed, chance,
@@ -180,7 +188,7 @@ class Run:
         chosen = self.draw(count * recipe.batch, self.at.phase, epoch)
         first = self.at.step * recipe.accumulate
         world = self.accelerator.num_processes, self.accelerator.process_index
-        return loader(chosen, recipe.batch, self.workers, first, world)
+        return loader(chosen, recipe.batch, self.workers, first, world, self.processes)
 
     def judge(self, phase: str, loss: float, lr: float, start: float) -> None:
         """Measure the averaged weights on val, and keep them if they are the best so far."""

@@ -5,6 +5,7 @@ Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification"
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,10 +14,13 @@ from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import nn
 
 from fakeface.models.backbones import Backbone, parts
+from train.training.recipes import Tune
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 
 
-def open_stages(model: nn.Module, backbone: Backbone, stages: int) -> None:
-    """Let the head and the last `stages` stages train, and freeze the rest.
+def open_stages(model: nn.Module, backbone: Backbone, stages: int, tune: Tune = "all") -> None:
+    """Let the head and the last `stages` stages, or their norm layers, train; freeze the rest.
 
     The network is left in training mode where it is open and in evaluation mode where it is
     frozen, so that the batch-norm statistics of frozen layers stay as they are.
@@ -24,7 +28,13 @@ def open_stages(model: nn.Module, backbone: Backbone, stages: int) -> None:
     model.requires_grad_(False)
     model.eval()
     opened = backbone.stages[len(backbone.stages) - stages :]
-    for part in parts(model, (backbone.head, *(name for stage in opened for name in stage))):
+    body = parts(model, [name for stage in opened for name in stage])
+    if tune == "norms":
+        modules = itertools.chain.from_iterable(
+            part.modules() for part in body if isinstance(part, nn.Module)
+        )
+        body = (module for module in modules if isinstance(module, _NORMS))
+    for part in itertools.chain(parts(model, (backbone.head,)), body):
         part.requires_grad_(True)
         if isinstance(part, nn.Module):
             part.train()

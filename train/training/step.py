@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from train.datasets.faces import Face
 from train.training.distil import shrink
+from train.training.hypersphere import hypersphere_loss
 from train.training.patch_loss import patch_loss
 from train.training.run import Run
 
@@ -59,11 +60,13 @@ def measure_loss(
     if recipe.mixup:
         x, y, mask = mix((x, y, mask), recipe.mixup, rng)
     with run.precision():
-        logits, places = network(shrink(x, recipe.size))
+        logits, places, features = network(shrink(x, recipe.size))
         loss = binary_cross_entropy_with_logits(logits, y)
         if recipe.patch_loss:
             of_places = patch_loss(places, mask)
             loss = (loss + recipe.patch_loss * of_places) / (1 + recipe.patch_loss)
+        if recipe.hypersphere_loss:
+            loss = loss + recipe.hypersphere_loss * hypersphere_loss(features, y)
         if run.teacher:
             hints = run.teacher(x, logits)
             loss = (1 - recipe.teaching) * loss + recipe.teaching * hints

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from fakeface.types import FakefaceError
 from train.augment.degrade import Augmentation
+
+Tune = Literal["all", "norms"]
 
 # Fields under older names, and those that are gone with what they were when nothing was asked.
 _RENAMED = {"local": "patch_loss"}
@@ -37,12 +39,15 @@ class Phase:
         stages: how many stages, counted from the last, train beside the head.
         epochs: at most; of `Recipe.samples` draws each.
         lr: peak learning rate of the head.
+        tune: what of these stages trains: everything ("all"), or the norm layers alone ("norms";
+            Yermakov et al., "Deepfake Detection that Generalizes Across Benchmarks", WACV 2026).
     """
 
     name: str
     stages: int
     epochs: int
     lr: float
+    tune: Tune = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,15 @@ class Recipe:
         blend_share: share of self-blended photographs among the fakes; see `train.augment.blend`.
         swap_blends: share of these that get another person's face; it takes YuNet's landmarks.
         by_family: draw all families of a class equally often, and not sources by their size.
+        paired: put a photograph of the same clip, or else of the same source, beside each fake, in
+            one batch; see `train.datasets.epochs.pair`.
         mixup: two pictures and their labels are mixed by a draw of Beta(mixup, mixup) (Zhang et
             al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018); 0 for none.
         patience: epochs without a better validation AUC before a phase ends.
         patch_loss: weight of the loss at each place of the last map; 0 for none. See
             `train.training.patch_loss`.
+        hypersphere_loss: weight of the loss on the directions of the features; 0 for none. See
+            `train.training.hypersphere`.
         teaching: share of the loss that a teacher sets, where the run has one; see
             `train.training.distil`.
         seed: of everything.
@@ -93,9 +102,11 @@ class Recipe:
     blend_share: float = 0.0
     swap_blends: float = 0.0
     by_family: bool = False
+    paired: bool = False
     mixup: float = 0.0
     patience: int = 5
     patch_loss: float = 0.0
+    hypersphere_loss: float = 0.0
     teaching: float = 0.5
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -151,7 +162,9 @@ def complete(written: Mapping[str, Any]) -> dict[str, Any]:
     """
     now = {_RENAMED.get(key, key): value for key, value in written.items()}
     now = {key: value for key, value in now.items() if key not in _GONE or value != _GONE[key]}
-    return {**dataclasses.asdict(Recipe(backbone="", phases=())), **now}
+    now = {**dataclasses.asdict(Recipe(backbone="", phases=())), **now}
+    phases = ({"tune": "all", **phase} for phase in now["phases"])
+    return {**now, "phases": type(now["phases"])(phases)}
 
 
 def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -1,12 +1,13 @@
-"""What runs in a process that decodes strangers' files: little memory, little time, no secrets.
+"""What runs in a process that opens strangers' files: little memory, little time, no secrets.
 
-It is started by `fakeface.images.workers`, takes one file after the other from a socket, and gives
-back pixels or a sentence. Bounds are set anew for each file; the system enforces them, whatever
-a codec does.
+It is started by `fakeface.workers.pool`, takes one file after the other from a socket, and gives
+back what a job made of it. A job is a module with a function `answer`; it sets its own bounds, anew
+for each file, and the system enforces them, whatever a codec or a library does.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -14,40 +15,53 @@ import resource
 import signal
 import socket
 import struct
+import sys
 import tempfile
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
-
-from fakeface import types
-from fakeface.images.frames import TOO_MUCH_MEMORY, decode_pixels, read_header
+from typing import Any, Final, TypeAlias
 
 # A message has a few numbers and a handle to memory that both processes may read: so there is one
 # change of process each way, however large a picture is, which counts on a busy machine.
-HEAD: Final = struct.Struct("<II")  # of a request: bytes of the file, frame; the memory is the file
-ANSWER: Final = struct.Struct("<IQ")  # of an answer: bytes of JSON, bytes of pixels; both are there
+REQUEST: Final = struct.Struct("<II")  # bytes of JSON, bytes of the file; both are in the memory
+ANSWER: Final = struct.Struct("<IQ")  # bytes of JSON, bytes of pixels; likewise
 READY: Final = b"+"
+MEMORY: Final = "memory"  # the fault that an answer names where there was too little of it
 
-# Seconds of processor time, and bytes beyond what the process takes by itself.
-HEADER: Final = (2, 512 * 2**20)
-PIXELS: Final = (5, 2**30)
+Bounds: TypeAlias = tuple[int, int]  # seconds of processor time, bytes beyond the process's own
+Bound: TypeAlias = Callable[[Bounds], None]  # bounds what the rest of the work may take
+
+# Of everything that stands around the pixels, and of the pixels themselves.
+HEADER: Final[Bounds] = (2, 512 * 2**20)
+PIXELS: Final[Bounds] = (5, 2**30)
 
 
-def main(handle: int) -> None:
-    """Serves requests until the other end of the socket is closed."""
+def main(handle: int, first: str) -> None:
+    """Serves requests until the other end of the socket is closed.
+
+    Args:
+        handle: of the socket.
+        first: the job that will be asked for first; it is made ready before anything comes.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    importlib.import_module(first)
     own = _address_space()
     with socket.socket(fileno=handle) as link:
         link.sendall(READY)
         while True:
-            head, memory = receive(link, HEAD.size)
+            head, memory = receive(link, REQUEST.size)
             if not head:
                 return
             with memory:
-                size, frame = HEAD.unpack(head)
-                data = memory.read(size)
-            _answer(link, data, frame, own)
+                words, size = REQUEST.unpack(head)
+                said, data = json.loads(memory.read(words)), memory.read(size)
+            job = said.pop("job")
+            if job not in sys.modules:
+                importlib.import_module(job)
+                own = _address_space()
+            _answer(link, job, said, data, own)
 
 
 def send(link: socket.socket, head: bytes, *parts: Any) -> None:
@@ -76,19 +90,12 @@ def _memory() -> FileIO:
         return FileIO(os.dup(file.fileno()), "r+")
 
 
-def _answer(link: socket.socket, data: bytes, frame: int, own: int) -> None:
+def _answer(link: socket.socket, job: str, options: dict[str, Any], data: bytes, own: int) -> None:
     pixels: Any = b""
     try:
-        _bound(own, *HEADER)
-        header = read_header(data, frame)
-        _bound(own, *PIXELS)
-        found = decode_pixels(data, header)
-        pixels = found.rgb
-        said = {"shape": pixels.shape, "frames": found.frames, "notes": found.notes}
-    except types.ImageError as error:
-        said = {"error": type(error).__name__, "sentence": str(error)}
+        said, pixels = sys.modules[job].answer(data, lambda most: _bound(own, *most), **options)
     except MemoryError:
-        said = {"error": "ImageTooLarge", "sentence": TOO_MUCH_MEMORY}
+        said = {"fault": MEMORY}
     words = json.dumps(said).encode()
     send(link, ANSWER.pack(len(words), memoryview(pixels).nbytes), words, pixels)
 

@@ -1,9 +1,10 @@
-"""Decoding in processes of its own: a file made to harm costs one answer, and not the program.
+"""A few processes that open strangers' files: one made to harm costs one answer, not the program.
 
-Codecs are written in C, and pictures come from strangers. So a few small processes decode, each
-with bounds on memory and on time that the system enforces (see `fakeface.images.worker`). One that
-crashes, or is stopped, is replaced. Where there can be none (Windows, or by the setting
-FAKEFACE_DECODE_IN_PROCESS=1), decoding happens in this process, without these bounds.
+Codecs and the library that checks credentials are compiled code, and files come from strangers. So
+a few small processes open them, each with bounds on memory and on time that the system enforces
+(see `fakeface.workers.process`). One that crashes, or is stopped, is replaced. Where there can be
+none (Windows, or by the setting FAKEFACE_DECODE_IN_PROCESS=1), files are opened in this process,
+without these bounds.
 """
 
 from __future__ import annotations
@@ -18,31 +19,57 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, Final, TypeAlias, TypeVar
 
 import fakeface
-from fakeface import types
-from fakeface.images import frames
-from fakeface.images.encoded import MAX_PIXELS
-from fakeface.images.frames import Decoded
 
 SETTING: Final = "FAKEFACE_DECODE_IN_PROCESS"
 WALL: Final = 30.0  # seconds for one file: long, since others may keep the processors busy
 MOST: Final = max(2, min(4, os.cpu_count() or 1))  # processes
 
-TOO_SLOW: Final = "This file takes too long to decode; save the picture again, or a smaller copy."
-CRASHED: Final = "This file makes its decoder fail; save the picture again in another format."
-
-SHORT: Final = "This computer has no room to decode a file just now; try again in a while."
-
-_ERRORS: Final = {kind.__name__: kind for kind in types.ImageError.__subclasses__()}
+_WORDS: Final = 8 * 2**20  # bytes of JSON in an answer; all that evidence may quote is less
+# One thread for each file. And glibc keeps some memory from one file to the next: to give it back
+# and take it anew would cost 5 ms a megapixel.
+_SETTINGS: Final = {
+    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
+    "MALLOC_MMAP_THRESHOLD_": str(16 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
+}
 _START: Final = 60.0  # seconds until a process must be ready
 _POSIX: Final = importlib.util.find_spec("resource") is not None
+
+_T = TypeVar("_T")
+# Makes something of an answer: its words, the memory from which its pixels are read, and how many
+# bytes these are. Any exception means that no intact process gave it.
+Read: TypeAlias = Callable[[dict[str, Any], FileIO, int], _T]
+
+
+class Fault(Exception):
+    """A file was not done, and the next one will be."""
+
+
+class TooSlow(Fault):
+    """It took too much time, and its process was stopped."""
+
+
+class TooMuchMemory(Fault):
+    """It took too much memory."""
+
+
+class Crashed(Fault):
+    """Its process ended, or gave an answer that makes no sense."""
+
+
+class NoRoom(Fault):
+    """No process can be started just now."""
+
+
+class NoProcesses(Exception):
+    """There can be none here: the caller opens its files itself."""
 
 
 class _Lost(Exception):
@@ -50,17 +77,16 @@ class _Lost(Exception):
 
 
 class _Worker:
-    """A process that decodes, and the socket to it."""
+    """A process, and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
         self._link, theirs = socket.socketpair()
         self._fresh = True
         place = str(Path(fakeface.__file__).parents[1])
         command = (
             f"import sys; sys.path.insert(0, {place!r}); "
-            f"from fakeface.images.worker import main; main({theirs.fileno()})"
+            f"from fakeface.workers.process import main; main({theirs.fileno()}, {job!r})"
         )
-        single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         try:
             self._process = subprocess.Popen(  # noqa: S603  (no part of it comes from a file)
                 [sys.executable, "-P", "-c", command],
@@ -68,7 +94,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**_public(os.environ), **single},
+                env={**_public(os.environ), **_SETTINGS},
             )
         except BaseException:
             self._link.close()
@@ -76,34 +102,41 @@ class _Worker:
         finally:
             theirs.close()
 
-    def decode_frame(self, data: bytes, frame: int) -> Decoded:
-        """See `frames.decode_frame`.
+    def call(self, job: str, data: bytes, read: Read[_T], **options: Any) -> _T:
+        """See `call` below.
 
         Raises:
-            ImageError: from there, or since the process was stopped or crashed over the file.
+            Fault: the process was stopped or crashed over the file.
             _Lost: it did not even start.
         """
-        from fakeface.images import worker  # here, since Windows lacks what it needs
+        from fakeface.workers import process  # here, since Windows lacks what it needs
 
         if self._fresh:
             self._link.settimeout(_START)
             try:
-                if self._link.recv(1) != worker.READY:
+                if self._link.recv(1) != process.READY:
                     raise _Lost
             except OSError as error:
                 raise _Lost from error
             self._fresh = False
         self._link.settimeout(WALL)
         try:
-            worker.send(self._link, worker.HEAD.pack(len(data), frame), data)
-            head, memory = worker.receive(self._link, worker.ANSWER.size)
+            asked = json.dumps({"job": job, **options}).encode()
+            process.send(self._link, process.REQUEST.pack(len(asked), len(data)), asked, data)
+            head, memory = process.receive(self._link, process.ANSWER.size)
             with memory:
                 if not head:
                     raise EOFError
-                words, size = worker.ANSWER.unpack(head)
+                words, size = process.ANSWER.unpack(head)
+                if words > _WORDS:
+                    raise ValueError("too many words")
                 said = json.loads(memory.read(words))
-                return _read_answer(said, memory, size)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+                if said.get("fault") == process.MEMORY:
+                    raise TooMuchMemory
+                return read(said, memory, size)
+        except Fault:
+            raise
+        except Exception as error:
             raise self._why(error) from error
 
     def alive(self) -> bool:
@@ -116,39 +149,18 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
-    def _why(self, error: Exception) -> types.ImageError:
-        """What to say of the file over which the process was lost."""
+    def _why(self, error: Exception) -> Fault:
+        """What happened over the file."""
         code = None
         if isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError):
             with suppress(subprocess.TimeoutExpired):  # it is ending, or has ended
                 code = self._process.wait(2)
-        if isinstance(error, TimeoutError) or code == -signal.SIGXCPU:
-            return types.ImageTooLarge(TOO_SLOW)
-        return types.DamagedImage(CRASHED)
-
-
-def _read_answer(said: dict[str, Any], memory: FileIO, size: int) -> Decoded:
-    """What an answer means, the pixels of which come next in the memory.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none that an intact process gives.
-    """
-    if "error" in said:
-        raise _ERRORS[said["error"]](said["sentence"])
-    if size > 3 * MAX_PIXELS:
-        raise ValueError("too many pixels")
-    pixels = np.empty(size, np.uint8)
-    at = 0
-    while at < size:
-        count = memory.readinto(pixels.data[at:])
-        if not count:
-            raise ValueError("too few pixels")
-        at += count
-    return Decoded(pixels.reshape(said["shape"]), said["frames"], tuple(said["notes"]))
+        slow = isinstance(error, TimeoutError) or code == -signal.SIGXCPU
+        return TooSlow() if slow else Crashed()
 
 
 def _public(settings: Any) -> dict[str, str]:
-    """The environment without what a hijacked decoder must not learn, such as keys."""
+    """The environment without what a hijacked process must not learn, such as keys."""
     names = {
         "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR",
         "PYTHONPATH",
@@ -169,30 +181,31 @@ class _Pool:
         for _ in range(MOST):
             self._free.put(None)  # a place for one that is not started yet
 
-    def decode_frame(self, data: bytes, frame: int) -> Decoded:
+    def call(self, job: str, data: bytes, read: Read[_T], **options: Any) -> _T:
+        """See `call` below."""
         worker = self._free.get()
         healthy = False
         try:
             if worker and not worker.alive():
                 worker.close()
                 worker = None
-            worker = worker or _Worker()
-            found = worker.decode_frame(data, frame)
+            worker = worker or _Worker(job)
+            found = worker.call(job, data, read, **options)
             self.worked = healthy = True
             return found
-        except types.ImageError as error:
-            self.worked, healthy = True, str(error) not in (TOO_SLOW, CRASHED)
+        except Fault as fault:
+            self.worked, healthy = True, isinstance(fault, TooMuchMemory)
             raise
         finally:
             if worker and not healthy:
                 worker.close()
             self._free.put(worker if healthy else None)
 
-    def warm(self) -> None:
-        """Starts one process, without waiting for it."""
+    def warm(self, job: str) -> None:
+        """See `warm` below."""
         place = self._free.get()
         try:
-            place = place or _Worker()
+            place = place or _Worker(job)
         finally:
             self._free.put(place)
 
@@ -212,26 +225,38 @@ _pool: _Pool | None = None
 _able = _POSIX and bool(sys.executable)
 
 
-def decode_frame(data: bytes, frame: int = 0) -> Decoded:
-    """`frames.decode_frame` in another process, where there can be one."""
+def call(job: str, data: bytes, read: Read[_T], **options: Any) -> _T:
+    """Lets another process do something with a file.
+
+    Args:
+        job: the name of a module of ours, whose function `answer` is called there: with the file,
+            with what sets bounds, and with the options.
+        data: the file.
+        read: makes the result of the answer.
+        options: whatever JSON can hold.
+
+    Raises:
+        Fault: it was not done; see the kinds of fault.
+        NoProcesses: do it here.
+    """
     pool = _current()
     if pool is None:
-        return frames.decode_frame(data, frame)
+        raise NoProcesses
     try:
-        return pool.decode_frame(data, frame)
+        return pool.call(job, data, read, **options)
     except (_Lost, OSError) as error:
         if pool.worked:  # so it is for want of something, and the bounds stay
-            raise types.ImageError(SHORT) from error
+            raise NoRoom from error
         _give_up()
-        return frames.decode_frame(data, frame)
+        raise NoProcesses from error
 
 
-def warm() -> None:
+def warm(job: str) -> None:
     """Starts a process ahead of the first file, without waiting for it."""
     pool = _current()
     if pool is not None:
         try:
-            pool.warm()
+            pool.warm(job)
         except OSError:
             _give_up()
 
