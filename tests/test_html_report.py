@@ -105,7 +105,7 @@ def test_the_page_holds_all_there_is_to_say():
         "it changed to the opposite, so the verdict is “unsure”",
         "JPEG quality 40 20 %",
         "This face is small.",
-        "25 of 100 validation faces",
+        "25 of 100 validation photographs",
         "+0.31",
         "+0.02",
         "Content credentials",

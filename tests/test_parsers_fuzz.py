@@ -51,6 +51,7 @@ def changed(draw: st.DrawFn, seed: bytes) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SEEDS))
 def test_changed_pictures(kind: str) -> None:
     said: set[str] = set()
@@ -110,10 +111,13 @@ def test_changed_archives(tmp_path: Path) -> None:
     check()
 
 
+PLAIN = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=6,
+    PLAIN,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
 )
 
 

@@ -249,7 +249,7 @@ def write_notices() -> str:
 
 def draw_icon(side: int) -> bytes:
     """A face, half of it dashed, as a square PNG; all of it lies where no mask cuts."""
-    scale = 8  # drawn large and shrunk, which smooths the edges
+    scale = 32  # drawn large and shrunk, which smooths the edges
     image = Image.new("RGB", (64 * scale, 64 * scale), "#1d4f91")
     pen = ImageDraw.Draw(image)
     oval = [number * scale for number in (18, 14, 46, 50)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from fakeface import __version__
 from fakeface.types import Verdict
+from train.evaluation.calibration import FAMILY_SIZE
 from train.evaluation.reencoding import HARDEST
 from train.reporting.stored import Stored
 
@@ -62,85 +63,104 @@ def _auc(results: Mapping[str, Any], name: str) -> float | None:
 
 
 def assess(all_of: Stored) -> Iterator[Target]:
-    """Every goal of the release; "the best" is the model that users get by default."""
+    """Every goal on the fourth edition of the pool; most are of the model that users get."""
     if not all_of.cards:
         return
     best = all_of.cards[0]
     metrics = all_of.metrics[best.name]
+    pointing = all_of.pointing.get(best.name, {})
+    yield from _assess_separation(all_of, best.title, metrics)
+    auc = _value(pointing, "auc")
+    yield Target("AUC on self-blended faces", 0.92, auc and auc["value"], best.title)
+    yield from _assess_verdicts(best.title, metrics)
+    yield from _assess_copies(best.title, metrics.get("reencoded", {}))
+    yield from _assess_left_out(all_of)
+    hits = _value(pointing, "pointing")
+    yield Target(
+        "heatmap points into the blended region", 0.80, hits and hits["model"], best.title,
+        percent=True,
+    )  # fmt: skip
 
+
+def _assess_separation(all_of: Stored, title: str, metrics: Mapping[str, Any]) -> Iterator[Target]:
+    yield Target("AUC on test", 0.985, _auc(metrics, "test"), title)
     aucs = {card.title: _auc(all_of.metrics[card.name], "test") for card in all_of.cards}
-    lowest = min(aucs, key=lambda title: aucs[title] or 0.0)
-    yield Target("AUC on test", 0.98, _auc(metrics, "test"), best.title)
-    yield Target("AUC on test, every model", 0.95, aucs[lowest], lowest)
+    lowest = min(aucs, key=lambda name: aucs[name] or 0.0)
+    yield Target("AUC on test, every model", 0.955, aucs[lowest], lowest)
     past = {v: r for v, r in all_of.releases.items() if v != __version__}
     if past:
         version = max(past, key=lambda v: tuple(map(int, v.split("."))))
         yield Target(
             f"AUC on test, as of release {version}", past[version]["test_auc"]["value"],
-            _auc(metrics, "test"), best.title,
+            _auc(metrics, "test"), title,
         )  # fmt: skip
-    yield Target("AUC on unseen sources", 0.99, _auc(metrics, "test_unseen"), best.title)
-    for step, target in (("first step", 0.85), ("second step", 0.90)):
-        yield Target(f"AUC on DFDC swaps, {step}", target, _auc(metrics, "swaps"), best.title)
-    yield Target("AUC on LoRA headshots", 0.93, _auc(metrics, "wild_generated"), best.title)
-    yield Target("AUC on inswapper", 0.85, _auc(metrics, "wild_swaps"), best.title)
-    pointing = all_of.pointing.get(best.name, {})
-    auc = _value(pointing, "auc")
-    yield Target("AUC on self-blended faces", 0.90, auc and auc["value"], best.title)
+    for what, name, target in (
+        ("DFDC swaps", "swaps", 0.93),
+        ("unseen sources", "test_unseen", 0.99),
+        ("LoRA headshots", "wild_generated", 0.96),
+        ("Stable Diffusion 3", "sd3", 0.95),
+        ("inswapper", "wild_swaps", 0.88),
+    ):
+        yield Target(f"AUC on {what}", target, _auc(metrics, name), title)
 
-    flagged = {
-        source: found
-        for name in ("test", "test_unseen", "wild_generated")
-        for source, found in (_value(metrics, "sets", name, "real_by_source") or {}).items()
+
+def _assess_verdicts(title: str, metrics: Mapping[str, Any]) -> Iterator[Target]:
+    """How the verdicts fall at the model's own thresholds."""
+    families = {
+        family: found
+        for family, found in (_value(metrics, "sets", "test", "real_by_family") or {}).items()
+        if found["n"] >= FAMILY_SIZE
     }
-    worst = max(flagged, key=lambda s: flagged[s]["value"], default="")
+    worst = max(families, key=lambda family: families[family]["value"], default="")
     yield Target(
-        "photographs of any one source called AI-generated", 0.10,
-        flagged[worst]["value"] if worst else None,
-        f"{best.title}; {worst}, n = {flagged[worst]['n']}" if worst else best.title,
+        f"photographs of a family of {FAMILY_SIZE} or more called AI-generated", 0.05,
+        families[worst]["value"] if worst else None,
+        f"{title}; {worst}, n = {families[worst]['n']}" if worst else title,
         at_least=False, percent=True,
     )  # fmt: skip
     wild = _value(metrics, "sets", "wild_generated", "verdicts_on_real")
     yield Target(
-        "photographs in the wild called AI-generated", 0.05, wild and wild[Verdict.FAKE],
-        best.title, at_least=False, percent=True,
+        "photographs in the wild called AI-generated", 0.04, wild and wild[Verdict.FAKE],
+        title, at_least=False, percent=True,
+    )  # fmt: skip
+    found = _value(metrics, "sets", "test", "verdicts_on_fake")
+    yield Target(
+        "fakes of test called AI-generated", 0.85, found and found[Verdict.FAKE], title,
+        percent=True,
     )  # fmt: skip
     ece = _value(metrics, "sets", "test")
-    yield Target(
-        "calibration error (ECE) on test", 0.03, ece and ece["ece"], best.title, at_least=False
-    )
+    yield Target("calibration error (ECE) on test", 0.03, ece and ece["ece"], title, at_least=False)
 
-    tiers = metrics.get("reencoded", {})
+
+def _assess_copies(title: str, tiers: Mapping[str, Any]) -> Iterator[Target]:
+    """What re-encoding takes."""
     hardest = tiers.get(HARDEST)
     lost = hardest and hardest["auc_before"]["value"] - hardest["auc"]["value"]
-    for step, target in (("first step", 0.04), ("second step", 0.03)):
-        yield Target(
-            f"AUC lost under the hardest re-encoding, {step}", target, lost,
-            f"{best.title}; {HARDEST}", at_least=False,
-        )  # fmt: skip
+    yield Target(
+        "AUC lost under the hardest re-encoding", 0.01, lost, f"{title}; {HARDEST}",
+        at_least=False,
+    )  # fmt: skip
     flips = {name: r.get("flips_settled", r["flips"]) for name, r in tiers.items()}
     most = max(flips, key=lambda name: flips[name], default="")
     yield Target(
-        "verdicts that flip under re-encoding", 0.05, flips.get(most),
-        f"{best.title}; {most}" if most else best.title, at_least=False, percent=True,
+        "verdicts that flip under re-encoding", 0.01, flips.get(most),
+        f"{title}; {most}" if most else title, at_least=False, percent=True,
     )  # fmt: skip
 
+
+def _assess_left_out(all_of: Stored) -> Iterator[Target]:
+    """The best recipe that was trained without one group at a time."""
     trained = [f for f in all_of.left_out.values() if "recipe" in f.get("training", {})]
     found = max(trained, key=lambda f: f["summary"].get("auc_mean", 0.0), default={})
     summary = found.get("summary", {})
     who = found.get("title", "")
     low, high = summary.get("auc_worst", {}), summary.get("false_positive_rate_worst", {})
-    yield Target("AUC on a generator left out, mean", 0.90, summary.get("auc_mean"), who)
+    yield Target("AUC on a generator left out, mean", 0.88, summary.get("auc_mean"), who)
     yield Target(
-        "AUC on a generator left out, worst", 0.80, low.get("value"),
+        "AUC on a generator left out, worst", 0.75, low.get("value"),
         f"{who}; {low['family']}" if low else who,
     )  # fmt: skip
     yield Target(
-        "photographs of a family left out flagged, worst", 0.10, high.get("value"),
+        "photographs of a family left out flagged, worst", 0.15, high.get("value"),
         f"{who}; {high['family']}" if high else who, at_least=False, percent=True,
-    )  # fmt: skip
-    hits = _value(pointing, "pointing")
-    yield Target(
-        "heatmap points into the blended region", 0.80, hits and hits["model"], best.title,
-        percent=True,
     )  # fmt: skip
