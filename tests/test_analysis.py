@@ -417,11 +417,11 @@ def test_the_arguments_of_0_8_0_are_accepted_with_a_warning(model, haar, portrai
     asked = {"models": [model], "detector": haar, "file": "portrait.jpg"}
     wanted = analyse(portrait, **asked)
     pixels = images.decode(portrait)
-    with pytest.warns(DeprecationWarning, match=r"image will go in 0\.10\.0"):
+    with pytest.warns(DeprecationWarning, match=r"image will go in 0\.11\.0"):
         first = analyse(portrait, image=pixels, **asked)
-    with pytest.warns(DeprecationWarning, match=r"data and image will go in 0\.10\.0"):
+    with pytest.warns(DeprecationWarning, match=r"data and image will go in 0\.11\.0"):
         second = analyse(data=portrait, image=pixels, **asked)
-    with pytest.warns(DeprecationWarning, match=r"data will go in 0\.10\.0"):
+    with pytest.warns(DeprecationWarning, match=r"data will go in 0\.11\.0"):
         third = analyse(data=portrait, **asked)
     for found in (first, second, third):
         assert timeless(found) == timeless(wanted)
