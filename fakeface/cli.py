@@ -366,6 +366,10 @@ def _scan_here(args: argparse.Namespace) -> Callable[..., object]:
 
 def _scan_on_cluster(args: argparse.Namespace) -> Callable[..., object]:
     from fakeface.models import checkpoints
+    from fakeface.models.engine import pick_engine
+
+    if pick_engine("int8" if args.int8 else None) == "int8":
+        raise _UsageError("int8 does not go with --engine ray; leave one of the two out.")
     from fakeface.scan.cluster import Cluster, scan
 
     root = checkpoints.checkpoints_root()

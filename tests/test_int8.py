@@ -93,6 +93,15 @@ def test_new_weights_take_the_int8_network_of_the_old_ones_away(copied):
     assert not (copied / INT8).exists() and INT8 not in card.files
 
 
+def test_a_cluster_does_not_take_the_wish_for_int8_silently(tmp_path, monkeypatch, capsys):
+    scan = ["scan", str(EXAMPLES[0]), "--out", str(tmp_path / "t.csv"), "--engine", "ray"]
+    assert cli.main([*scan, "--int8"]) == 2
+    monkeypatch.setenv("FAKEFACE_ENGINE", "int8")
+    assert cli.main(scan) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all("int8 does not go with --engine ray" in line for line in said)
+
+
 def test_the_command_line_names_the_file_that_judged(copied, capsys):
     picture = str(ROOT / "examples" / "grace_hopper.jpg")
     assert cli.main(["analyse", picture, "--detector", "haar", "--int8", "--json"]) == 0

@@ -2,7 +2,8 @@
 
 What is written is first run on the faces of examples/ and compared with PyTorch, and takes its name
 only then. onnx-int8 is fitted to faces of train, and becomes a file of the model as well, for
-`python -m fakeface analyse --int8`. docs/edge.md says how to use each format.
+`python -m fakeface analyse --int8`; without --data, the model's own int8 network gets the metadata
+of today, as is needed after a new calibration. docs/edge.md says how to use each format.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from fakeface.faces import Haar, open_detector
 from fakeface.images import decoder as images
 from fakeface.models import checkpoints
+from fakeface.models.card import INT8
 from fakeface.models.engine import Model
 from fakeface.types import FloatArray
 from train.datasets.faces import FaceSet, find_faces
@@ -77,15 +79,16 @@ def main(argv: list[str] | None = None) -> None:
     model = checkpoints.load(args.model, device="cpu", engine="torch")
     metadata = describe(model.card, precision=how.precision, address=args.card)
     path = args.out or FOLDER / f"{args.model}{how.suffix}"
-    fitting = None
+    folder = checkpoints.checkpoints_root() / args.model
+    fitting, fitted = None, b""
     if how.precision == "int8" and args.data:
         fitting = fitting_faces(model, read_data(args), args.faces, args.detector)
-    faces = example_faces(model)
-    differ = write_checked(how, take(model, metadata, fitting), path, faces, model.calibration)
+    elif how.precision == "int8" and INT8 in model.card.files:
+        fitted = checkpoints.read_int8(folder, model.card)
+    faces, network = example_faces(model), take(model, metadata, fitting, fitted)
+    differ = write_checked(how, network, path, faces, model.calibration)
     if how.precision == "int8" and args.out is None:
-        checkpoints.write_int8(
-            checkpoints.checkpoints_root() / args.model, model.card, path.read_bytes()
-        )
+        checkpoints.write_int8(folder, model.card, path.read_bytes())
     files = path.rglob("*") if path.is_dir() else [path]
     size = np.sum([file.stat().st_size for file in files]) / 1e6
     print(f"{path}: {size:.1f} MB; p(fake) of {len(faces)} faces within {differ:.1g} of PyTorch")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import train.__main__
 from fakeface.models import checkpoints
+from fakeface.models.card import INT8
 from tests.training.test_evaluate import record, scored
 from train.evaluation.int8 import compare
 from train.evaluation.metrics import auc_difference, auc_interval
 from train.formats.formats import FORMATS
 from train.formats.network import describe, take
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_two_ways_of_scoring_are_compared_face_by_face():
@@ -69,6 +74,16 @@ def test_a_network_in_int8_is_a_quarter_of_the_size(untrained, tmp_path):
     assert 0 < np.abs(found - wanted).max() < 0.5 * np.ptp(wanted)
 
 
-def test_int8_without_faces_is_one_sentence():
+@pytest.mark.filterwarnings("ignore")
+def test_int8_is_fitted_once_for_each_weights(untrained):
+    if missing := FORMATS["onnx-int8"].missing():
+        pytest.skip(f"the format onnx-int8 needs {' and '.join(missing)}, not installed here")
+    command = ["export", "--model", "untrained", "--format", "onnx-int8"]
     with pytest.raises(SystemExit, match="name them with --data MANIFEST"):
-        train.__main__.main(["export", "--model", "mobilenetv2_100", "--format", "onnx-int8"])
+        train.__main__.main(command)
+    other = (ROOT / "checkpoints" / "mobilenetv2_100" / INT8).read_bytes()
+    checkpoints.write_int8(
+        untrained / "untrained", checkpoints.read_card(untrained / "untrained"), other
+    )
+    with pytest.raises(SystemExit, match="name them with --data MANIFEST"):
+        train.__main__.main(command)

@@ -36,12 +36,14 @@ class Network:
         metadata: see `describe`.
         faces: float32 (M, 3, size, size), by which a format of lower precision is fitted; may be
             empty.
+        fitted: the bytes of an earlier int8 network of the same weights; may be empty.
     """
 
     module: torch.nn.Module
     size: int
     metadata: dict[str, str]
     faces: FloatArray
+    fitted: bytes = b""
 
     @property
     def example(self) -> torch.Tensor:
@@ -49,12 +51,17 @@ class Network:
         return torch.zeros(2, 3, self.size, self.size)
 
 
-def take(model: Model, metadata: dict[str, str], faces: FloatArray | None = None) -> Network:
+def take(
+    model: Model,
+    metadata: dict[str, str],
+    faces: FloatArray | None = None,
+    fitted: bytes = b"",
+) -> Network:
     """The network of a model on the CPU, in the plain layout that converters expect."""
     module = model.network.to(memory_format=torch.contiguous_format)
     size = model.preprocessing.size
     none = np.empty((0, 3, size, size), np.float32)
-    return Network(module, size, metadata, none if faces is None else faces)
+    return Network(module, size, metadata, none if faces is None else faces, fitted)
 
 
 def describe(card: Card, *, precision: str, address: str = "") -> dict[str, str]:

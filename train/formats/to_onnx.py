@@ -84,5 +84,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a written file."""
     import onnx
 
-    proto = onnx.load(path, load_external_data=False)
+    return list_metadata(onnx.load(path, load_external_data=False))
+
+
+def list_metadata(proto: Any) -> dict[str, str]:
+    """The metadata of an `onnx.ModelProto`."""
     return {field.key: field.value for field in proto.metadata_props}
