@@ -72,8 +72,8 @@ def _accept_old_names(function: Callable[_P, _T]) -> Callable[_P, _T]:
             data, *rest = (options.pop("data"), *args) if "data" in options else args
             image = options.pop("image", None)
             if image is not None:
-                sha256 = hashlib.sha256(data).hexdigest()
-                data = Picture(data, sha256, image, options.get("file", ""))
+                read = images.read_picture(data, options.get("file", ""))
+                data = replace(read, rgb=image)
             args = (data, *rest)
         return function(*args, **options)
 
