@@ -131,7 +131,8 @@ def test_without_a_curve_all_faces_must_look_generated():
 def test_the_curves_of_the_shipped_models_are_read(card):
     known = FalseAlarms.from_metrics(card.metrics, card.calibration.fake_above)
     assert len(known.p_fake) > 50
-    assert 0.01 < known.flagged_share < 0.03, "about 2 % of the photographs of val are flagged"
+    # At most 2 % of the calibration part, and less where one family decides.
+    assert 0 < known.flagged_share < 0.03
 
 
 def test_a_card_that_does_not_count_its_photographs_is_taken_at_the_nominal_rate():
