@@ -83,7 +83,7 @@ def test_it_starts_from_its_folder(open_page: Open, space: str, lent: Path) -> N
     choose(page, PORTRAIT.read_bytes())
     expect_verdict(page, digest(PORTRAIT.read_bytes()))
     expect(page.get_by_role("tab")).to_have_count(4)
-    assert set(lent.read_text().split()) == {"judge"}
+    assert set(lent.read_text().split()) == {"_judge"}
 
 
 def test_programs_are_told_names_and_types(space: str) -> None:
