@@ -26,6 +26,9 @@ from fakeface.page.parts import ASSETS, make_part
 from fakeface.secrets import redact_errors
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
+# Of how many visits Gradio keeps its copy of the page's layout, some 100 KiB each, and each call of
+# a program is one. Nothing is stored in them, so a visit loses nothing when its copy goes.
+SESSIONS = 64
 
 
 def build() -> gr.Blocks:
@@ -72,6 +75,7 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
         mcp_server=mcp,
         show_error=True,  # or MCP clients are not told; each error is one sentence already
         run_history=False,
+        state_session_capacity=SESSIONS,
         enable_monitoring=False,
         ssr_mode=False,
         app_kwargs={"routes": [uploads.ROUTE], "middleware": [security.MIDDLEWARE]},

@@ -35,6 +35,15 @@ def test_the_tabs_are_put_together(untrained: Path, uploads: Path) -> None:
     ]  # fmt: skip
 
 
+def test_few_visits_are_remembered(untrained: Path, uploads: Path) -> None:
+    """Each call of a program is a visit, of which Gradio would keep ten thousand."""
+    page = in_a_loop(lambda: app.serve(prevent_thread_lock=True, quiet=True))
+    for number in range(3 * app.SESSIONS):
+        assert page.state_holder[f"visit {number}"]
+    assert len(page.state_holder.session_data) == app.SESSIONS
+    page.close()
+
+
 def test_a_browser_is_told_what_not_to_run(address: str) -> None:
     with urllib.request.urlopen(address, timeout=60) as answer:
         html, headers = answer.read(), answer.headers
