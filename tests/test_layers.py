@@ -25,7 +25,7 @@ ORDER = {
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "formats", "convert",
-        "export", "evaluate", "__main__",
+        "recalibrate", "export", "evaluate", "__main__",
     ],
 }  # fmt: skip
 PARTS = [f"{package}.{part}" for package, parts in ORDER.items() for part in parts]

@@ -21,6 +21,7 @@ COMMANDS = {
     "soup": ("training.soup", "average the weights of runs (model soup)"),
     "pieces": ("training.pieces", "cut a run's weights into small files, to be carried"),
     "net2net": ("training.net2net", "grow a ResNet-50 out of a trained ResNet-18"),
+    "recalibrate": ("recalibrate", "fit a shipped model's thresholds to newer data"),
     "export": ("export", "calibrate a finished run, into checkpoints/"),
     "convert": ("convert", "write a shipped model for phones, browsers and other runtimes"),
     "out-of-distribution": (

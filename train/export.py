@@ -10,7 +10,6 @@ With --format it is `python -m train convert`, which writes a shipped model for 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import runpy
 import sys
@@ -27,11 +26,8 @@ from fakeface.models.card import Card
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import Preprocessing
 from train import convert
-from train.datasets.faces import find_faces
-from train.datasets.sets import check_classes, choose
 from train.datasets.sources import add_data_arguments, read_data
-from train.evaluation.calibration import calibrate, describe_calibration
-from train.evaluation.inference import predict
+from train.recalibrate import fit_calibration
 from train.training.recipes import Recipe, load_recipe
 
 LICENCE = "Apache-2.0"
@@ -95,30 +91,16 @@ def main(argv: list[str] | None = None) -> None:
     run = args.run or Path("runs") / args.recipe
     log = (run / "log.csv").read_bytes()
     model = load_halved(recipe, run, args.name or recipe.backbone)
-    part = choose(read_data(args), "calibration")
-    detector = open_detector(args.detector)
-    faces = find_faces(part, detector, Path("runs") / f"faces-{detector.name}.json")
-    part, logits = predict(model, part, faces)
-    check_classes(part, "calibration")
-    calibration = calibrate(part, logits)
     command = f"python -m train export {args.recipe} --data MANIFEST"
-    limits = {
-        "command": command + (f" --run {args.run}" if args.run else ""),
-        "data": "photographs, and generated and edited faces of the calibration part of val",
-        **describe_calibration(part, logits, calibration),
-    }
-    card = dataclasses.replace(
-        model.card,
-        calibration=calibration,
-        training={**model.card.training, "calibration": limits},
-    )
+    command += f" --run {args.run}" if args.run else ""
+    card = fit_calibration(model, read_data(args), open_detector(args.detector), command)
 
     folder = checkpoints.checkpoints_root() / card.name
     for stale in ("metrics.json", "pointing.json"):  # of other weights
         (folder / stale).unlink(missing_ok=True)
     checkpoints.save(folder, model.network, card)
     write_atomically(folder / "training.csv", log)
-    print(f"{folder}: {calibration}")
+    print(f"{folder}: {card.calibration}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,10 +17,11 @@ import torch
 from PIL import Image
 
 from fakeface.models import checkpoints
+from fakeface.models.calibrate import Calibration
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole, row, write_manifest
-from train import export
+from train import export, recalibrate
 from train.datasets.records import SourceError
 from train.datasets.sources import read_manifest
 from train.datasets.splits import calibration
@@ -98,6 +100,21 @@ def test_the_weights_are_shipped_as_they_were_trained(finished):
     for name, tensor in shipped.items():
         assert torch.equal(tensor, trained[name].half())
     assert checkpoints.read_card(Path("checkpoints/tiny")).calibration.offset != 0
+
+
+def test_a_shipped_model_is_calibrated_anew_with_its_weights_as_they_were(finished, monkeypatch):
+    export.main(finished)
+    folder = Path("checkpoints/tiny")
+    weights = (folder / "model.safetensors").read_bytes()
+    wanted = checkpoints.read_card(folder)
+    other = dataclasses.replace(wanted, calibration=Calibration(3.0, 0.1, 0.95, 1.0))
+    checkpoints.write_card(folder, other)
+    monkeypatch.setattr(recalibrate, "open_detector", lambda name: Whole())
+    recalibrate.main(["tiny", "--data", finished[finished.index("--data") + 1]])
+    found = checkpoints.read_card(folder)
+    assert found.calibration == wanted.calibration
+    assert found.training["calibration"]["command"].startswith("python -m train recalibrate tiny")
+    assert (folder / "model.safetensors").read_bytes() == weights
 
 
 def kill_writes(monkeypatch, allowed: int) -> None:
