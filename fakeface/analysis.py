@@ -264,7 +264,7 @@ def _run(
     for model in models:
         start = time.perf_counter()
         parts = [_forward(model, [(image, part)]) for part in _split(boxes)]
-        logits, features = (np.concatenate(rows) for rows in zip(*parts))
+        logits, styles = (np.concatenate(rows) for rows in zip(*parts))
         spent.append(time.perf_counter() - start)
         table = np.full((1 + len(COPIES), len(boxes)), np.nan, np.float32)
         table[0] = logits
@@ -273,7 +273,7 @@ def _run(
             for copy, those in zip(COPIES, wanted):
                 those |= {i for i, z in enumerate(logits) if may_turn(model.card, copy, float(z))}
         if model is models[0] and model.reference:
-            familiarity = model.reference.score(features)
+            familiarity = model.reference.score(styles)
     margin = max(model.preprocessing.margin for model in models)
     for chosen in _split(sorted(set().union(*wanted))):
         views, places = _copies(image, boxes, margin, [own.intersection(chosen) for own in wanted])
@@ -321,7 +321,7 @@ def _split(items: Sequence[_T]) -> list[Sequence[_T]]:
 
 
 def _forward(model: Model, views: Sequence[_View]) -> tuple[FloatArray, FloatArray]:
-    """Logits (N,) and features (N, D) of the faces of some views, in one batch."""
+    """Logits (N,) and styles (N, D) of the faces of some views, in one batch."""
     return model.forward(torch.cat([model.tensor(image, b) for image, b in views if b]))
 
 

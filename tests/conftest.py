@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fakeface.models.calibrate import Calibration
     from fakeface.models.card import Card
     from fakeface.models.preprocess import Preprocessing
-    from fakeface.types import RGB, Picture
+    from fakeface.types import RGB, Box, Picture
 
 TRAINING = Path(__file__).parent / "training"
 
@@ -101,6 +101,14 @@ def as_picture(rgb: RGB, file: str = "") -> Picture:
     from fakeface.types import Picture
 
     return Picture(b"", "0" * 64, rgb, file)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    both = max(0, w) * max(0, h)
+    return both / (a.w * a.h + b.w * b.h - both)
 
 
 @pytest.fixture(scope="session")

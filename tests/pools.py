@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from fakeface.types import RGB, Box, Face
+from train.datasets import manifest
 from train.datasets.records import Record
 from train.datasets.sources import read_manifest
 from train.training.recipes import Phase, Recipe
@@ -59,10 +59,7 @@ def row(**changes: str) -> dict[str, str]:
 def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
     """A manifest of these lines."""
     path = folder / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    manifest.write_manifest(path, rows)
     return path
 
 

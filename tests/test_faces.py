@@ -21,17 +21,10 @@ from fakeface import faces
 from fakeface.faces import boxes, detector, mtcnn, tiles, yunet
 from fakeface.images import decoder as images
 from fakeface.types import Box, DetectorError
+from tests.conftest import overlap
 
 # Read off the picture: from the forehead to the chin, and from cheek to cheek.
 HOPPER = Box(180, 115, 170, 215)
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    both = max(0, w) * max(0, h)
-    return both / (a.w * a.h + b.w * b.h - both)
 
 
 CASES = Path(__file__).parent / "data" / "cases"

@@ -21,7 +21,7 @@ from fakeface.models import checkpoints
 from fakeface.models.card import INT8
 from fakeface.models.engine import Model
 from fakeface.types import FloatArray
-from train.datasets.faces import FaceSet, find_faces
+from train.datasets.faces import FaceSet, face_cache, find_faces
 from train.datasets.records import Record
 from train.datasets.sets import choose
 from train.datasets.sources import add_data_arguments, read_data
@@ -53,7 +53,7 @@ def fitting_faces(
         own = [record for record in train if record.label == label]
         chosen += [own[i] for i in rng.permutation(len(own))[: count // 2]]
     eyes = open_detector(detector)
-    faces = find_faces(chosen, eyes, Path("runs") / f"faces-{eyes.name}.json")
+    faces = find_faces(chosen, eyes, face_cache(eyes))
     found = FaceSet([r for r in chosen if r.sha256 in faces], faces, model.preprocessing)
     return np.stack([found[i].x.numpy() for i in range(len(found))])
 

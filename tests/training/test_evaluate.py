@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -19,6 +18,7 @@ from fakeface.models import checkpoints
 from fakeface.models.calibrate import Calibration
 from fakeface.types import Box, Face, Verdict
 from tests.conftest import random_network
+from tests.pools import write_manifest
 from train import evaluate
 from train.datasets.records import Record, SourceError, only
 from train.datasets.sets import SETS, check_classes, choose
@@ -311,12 +311,7 @@ def manifest(tmp_path) -> Path:
              "kind": "generated" if i % 2 else "photo", "source": f"{label}s", "family": "f",
              "group": str(i), "sha256": digest}
         )  # fmt: skip
-    path = tmp_path / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_manifest(tmp_path, rows)
 
 
 @pytest.fixture

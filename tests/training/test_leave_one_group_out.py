@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from scipy.special import expit
 
 from fakeface.types import Box
 from tests.conftest import random_network
-from tests.pools import Whole, record
+from tests.pools import Whole, record, write_manifest
 from train.datasets.records import SourceError
 from train.datasets.sources import read_manifest
 from train.evaluation import leave_one_group_out as lofo
@@ -53,12 +52,7 @@ def pool(tmp_path, monkeypatch) -> Path:
                  "source": "clips" if family in ("ffhq", "face_swap") else family,
                  "sha256": hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}
             )  # fmt: skip
-    path = tmp_path / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_manifest(tmp_path, rows)
 
 
 def test_families_fakes_first(pool):

@@ -13,7 +13,7 @@ from PIL import Image
 from fakeface.faces import open_detector
 from fakeface.types import Box
 from tests.pools import record
-from train.datasets.faces import find_faces
+from train.datasets.faces import face_cache, find_faces
 from train.datasets.near_duplicates import find_correlated, find_near_duplicates, shrink
 from train.datasets.sources import read_manifest
 
@@ -67,7 +67,7 @@ def test_the_pool_has_no_near_duplicates_across_splits(monkeypatch):
         monkeypatch.setenv("FAKEFACE_YUNET", os.environ["DATA_TESTS_YUNET"])
     records = read_manifest(Path(POOL))
     detector = open_detector()
-    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector))
     found = find_near_duplicates(records, faces)
     told = [
         f"{p.correlation:.3f} by {p.by}: {p.first.path} ({p.first.split}), "

@@ -21,7 +21,7 @@ from fakeface.faces import open_detector
 from fakeface.images import decoder as images
 from fakeface.models.preprocess import Preprocessing, face_tensor
 from fakeface.progress import progress
-from train.datasets.faces import find_faces
+from train.datasets.faces import face_cache, find_faces
 from train.datasets.manifest import read_manifest, write_manifest
 
 HOW = Preprocessing(128, 0.55, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
     records = [r for r in read_manifest(args.data) if r.split == "train" and r.source in ALIGNED]
     detector = open_detector()
-    found = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    found = find_faces(records, detector, face_cache(detector))
     faces = [
         face_tensor(images.decode(r.read()), found[r.sha256], HOW)
         for r in progress(records, desc="photographs")

@@ -52,6 +52,11 @@ class Face(NamedTuple):
     mask: torch.Tensor
 
 
+def face_cache(detector: Detector, folder: Path = Path("runs")) -> Path:
+    """Where a detector's answers are kept for `find_faces`."""
+    return folder / f"faces-{detector.name}.json"
+
+
 def find_faces(records: Sequence[Record], detector: Detector, cache: Path) -> Faces:
     """The largest face of each record; records without one are absent.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from fakeface.faces import YuNet, open_detector
 from train.datasets import shards
 from train.datasets.donors import find_landmarks
-from train.datasets.faces import find_faces
+from train.datasets.faces import face_cache, find_faces
 from train.datasets.sources import add_data_arguments, read_data
 
 
@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"no picture is in a split called {' or '.join(args.splits)}")
     detector = open_detector(args.detector)
     cache = Path("runs")
-    faces = find_faces(records, detector, cache / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector, cache))
     boxes = {r.sha256: faces[r.sha256].as_list() if r.sha256 in faces else None for r in records}
-    found: dict[str, dict[str, object]] = {f"faces-{detector.name}.json": dict(boxes)}
+    found: dict[str, dict[str, object]] = {face_cache(detector).name: dict(boxes)}
     if isinstance(detector, YuNet):
         photographs = [
             r for r in records if r.split == "train" and not r.label and r.sha256 in faces

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fakeface.faces import Detector
 from fakeface.models.calibrate import Calibration
 from fakeface.models.engine import Model
-from train.datasets.faces import Faces, find_faces
+from train.datasets.faces import Faces, face_cache, find_faces
 from train.datasets.records import Record, fingerprint
 from train.datasets.sets import check_classes, choose
 from train.evaluation.calibration import calibrate
@@ -42,7 +41,7 @@ class Evaluation:
     ) -> None:
         self.model, self.records, self.detector = model, records, detector
         self.scores = Scores(scores_path(model, detector.name))
-        self.cache = Path("runs") / f"faces-{detector.name}.json"
+        self.cache = face_cache(detector)
         self.views: dict[str, View] = {CLEAN: lambda image, box: (image, box)}
         self.copies = copy_views(model.preprocessing.margin)
         self.tiers = tier_views()

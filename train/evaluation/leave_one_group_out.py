@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 from fakeface.faces import open_detector
 from fakeface.models.backbones import BACKBONES
-from train.datasets.faces import Faces, find_faces
+from train.datasets.faces import Faces, face_cache, find_faces
 from train.datasets.records import Record, SourceError, fingerprint
 from train.datasets.sets import choose
 from train.datasets.sources import add_data_arguments, read_data, short
@@ -309,7 +309,7 @@ def main(argv: list[str] | None = None) -> None:
     args.data += args.also
     wanted = [r for r in read_data(args) if r.split in ("train", "val", "test")]
     detector = open_detector(args.detector)
-    faces = find_faces(wanted, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(wanted, detector, face_cache(detector))
     usable = [r for r in wanted if r.sha256 in faces]
     everything = families(usable)
     for unknown in sorted(set(args.families or ()) - {family for _, family in everything}):

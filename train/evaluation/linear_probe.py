@@ -27,7 +27,7 @@ from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
 from fakeface.models.runtime import compile_network
 from fakeface.progress import progress
-from train.datasets.faces import Faces, FaceSet, find_faces, loader
+from train.datasets.faces import Faces, FaceSet, face_cache, find_faces, loader
 from train.datasets.records import Record, fingerprint
 from train.datasets.sets import SETS, check_classes, choose
 from train.datasets.sources import add_data_arguments, read_data
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
 
     records = read_data(args)
     detector = open_detector(args.detector)
-    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector))
     usable = [r for r in records if r.sha256 in faces]
     train = [r for r in usable if r.split == "train"]
     probe = Probe(args.backbone, args.weights, faces)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from fakeface.models.engine import Model
 from fakeface.models.out_of_distribution import Reference
 from fakeface.progress import progress
 from fakeface.types import FloatArray
-from train.datasets.faces import Faces, FaceSet, find_faces, loader
+from train.datasets.faces import Faces, FaceSet, face_cache, find_faces, loader
 from train.datasets.records import Record
 from train.datasets.sources import add_data_arguments, read_data
 from train.datasets.splits import calibration
@@ -78,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     val = [r for r in calibration(records) if r.label == 0]
     chosen = np.random.default_rng(SEED).permutation(len(train))[: args.faces]
     train = [train[i] for i in np.sort(chosen)]
-    faces = find_faces(train + val, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(train + val, detector, face_cache(detector))
     known = styles(model, train, faces, args.workers)
     seen = styles(model, val, faces, args.workers)
     checkpoints.write_reference(folder, model.card, fit(known, seen))

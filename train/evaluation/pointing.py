@@ -29,7 +29,7 @@ from fakeface.models.preprocess import face_region, face_tensor
 from fakeface.progress import progress
 from fakeface.types import FloatArray
 from train.augment.blend import self_blend
-from train.datasets.faces import Faces, find_faces
+from train.datasets.faces import Faces, face_cache, find_faces
 from train.datasets.records import Record, fingerprint
 from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.inference import BATCH, quick_logits
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     detector = open_detector(args.detector)
     records = read_data(args)
     photographs = [r for r in records if r.split == args.split and r.label == 0]
-    cache = Path("runs") / f"faces-{detector.name}.json"
+    cache = face_cache(detector)
     faces = find_faces(photographs, detector, cache)
     usable = [r for r in photographs if r.sha256 in faces]
     order = np.random.default_rng(SEED).permutation(len(usable))[: args.count]

@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +29,7 @@ from fakeface.models.preprocess import face_tensor
 from fakeface.models.runtime import PRECISIONS, Precision, Runtime, compile_network, computes_bf16
 from fakeface.progress import progress
 from fakeface.stability import COPIES, variants
-from train.datasets.faces import Faces, find_faces
+from train.datasets.faces import Faces, face_cache, find_faces
 from train.datasets.records import Record, SourceError, fingerprint
 from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.inference import map_in_threads
@@ -208,7 +207,7 @@ def main(argv: list[str] | None = None) -> None:
     measured = {}
     for name in args.splits:
         chosen = [record for record in records if record.split == name]
-        faces = find_faces(chosen, detector, Path("runs") / f"faces-{detector.name}.json")
+        faces = find_faces(chosen, detector, face_cache(detector))
         kept = [record for record in chosen if record.sha256 in faces]
         score_passes(model, runtimes, kept, faces, scores)
         measured[name] = measure_shortcuts(kept, scores, model.calibration)

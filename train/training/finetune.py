@@ -31,7 +31,7 @@ from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
 from train.datasets import shards
 from train.datasets.donors import Donors, Landmarker, find_landmarks
-from train.datasets.faces import find_faces
+from train.datasets.faces import face_cache, find_faces
 from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Teacher
@@ -158,7 +158,7 @@ def train(args: argparse.Namespace) -> None:
     if args.only:
         records = only(records, args.only)
     detector, known = pick_detector(args)
-    faces = find_faces(records, detector, known / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector, known))
     accelerator = Accelerator(cpu=args.device == "cpu")
     if accelerator.num_processes > 1 and args.minutes < math.inf:
         raise FakefaceError("Several GPUs would not stop at one step; leave --minutes out.")

@@ -25,7 +25,7 @@ from torch import nn
 from fakeface.faces import open_detector
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.preprocess import Preprocessing
-from train.datasets.faces import FaceSet, find_faces, loader
+from train.datasets.faces import FaceSet, face_cache, find_faces, loader
 from train.datasets.sources import add_data_arguments, read_data
 
 _LIFT = 6.0  # standard deviations; a branch that falls lower than that is cut
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     backbone = BACKBONES["resnet18"]
     records = [r for r in read_data(args) if r.split == "train"][::40][:256]
     detector = open_detector()
-    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector))
     how = Preprocessing(args.size, 0.3, backbone.mean, backbone.std)
     found = [record for record in records if record.sha256 in faces]
     x = next(iter(loader(FaceSet(found, faces, how), len(found), 2))).x

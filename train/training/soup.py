@@ -23,7 +23,7 @@ from accelerate import Accelerator
 
 from fakeface.faces import open_detector
 from fakeface.types import CheckpointMismatch
-from train.datasets.faces import find_faces
+from train.datasets.faces import face_cache, find_faces
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.recipes import Recipe, complete
 from train.training.run import BEST, Run
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     shutil.copyfile(args.runs[-1] / "log.csv", args.out / "log.csv")
 
     detector = open_detector(args.detector)
-    faces = find_faces(records, detector, Path("runs") / f"faces-{detector.name}.json")
+    faces = find_faces(records, detector, face_cache(detector))
     written = complete(about["recipe"])
     recipe = Recipe(phases=(), **{name: written[name] for name in _JUDGED})
     run = Run(recipe, records, faces, args.out, 2, Accelerator(), math.inf)
