@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from fakeface.faces import Detector, open_detector
 from fakeface.models import checkpoints
-from fakeface.models.card import Card
+from fakeface.models.card import Card, Shortcuts
 from fakeface.models.engine import Model
 from train.datasets.faces import face_cache, find_faces
 from train.datasets.records import Record, fingerprint
@@ -47,8 +48,30 @@ def fit_calibration(
         "fingerprint": fingerprint(part),
         **describe_calibration(part, logits, calibration),
     }
-    training = {**model.card.training, "calibration": limits}
-    return dataclasses.replace(model.card, calibration=calibration, training=training)
+    return dataclasses.replace(
+        model.card,
+        calibration=calibration,
+        shortcuts=rescale(
+            model.card.shortcuts, model.calibration.temperature / calibration.temperature
+        ),
+        training={**model.card.training, "calibration": limits},
+    )
+
+
+def rescale(shortcuts: Shortcuts, factor: float) -> Shortcuts:
+    """What was measured in calibrated log-odds, at another temperature; rounded up.
+
+    Whether bfloat16 changes p(fake) too much has to be measured anew, so it is not allowed.
+
+    Args:
+        shortcuts: at the old temperature.
+        factor: the old temperature as a multiple of the new one.
+    """
+    moves = {
+        name: (math.ceil(10 * down * factor) / 10, math.ceil(10 * up * factor) / 10)
+        for name, (down, up) in shortcuts.moves.items()
+    }
+    return Shortcuts(bf16=False, moves=moves)
 
 
 def main(argv: list[str] | None = None) -> None:

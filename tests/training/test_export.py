@@ -18,6 +18,7 @@ from PIL import Image
 
 from fakeface.models import checkpoints
 from fakeface.models.calibrate import Calibration
+from fakeface.models.card import Shortcuts
 from fakeface.types import Box
 from tests.conftest import random_network
 from tests.pools import Whole, row, write_manifest
@@ -107,7 +108,11 @@ def test_a_shipped_model_is_calibrated_anew_with_its_weights_as_they_were(finish
     folder = Path("checkpoints/tiny")
     weights = (folder / "model.safetensors").read_bytes()
     wanted = checkpoints.read_card(folder)
-    other = dataclasses.replace(wanted, calibration=Calibration(3.0, 0.1, 0.95, 1.0))
+    other = dataclasses.replace(
+        wanted,
+        calibration=Calibration(3.0, 0.1, 0.95, 1.0),
+        shortcuts=Shortcuts(bf16=True, moves={"a copy": (1.0, 2.0)}),
+    )
     checkpoints.write_card(folder, other)
     monkeypatch.setattr(recalibrate, "open_detector", lambda name: Whole())
     recalibrate.main(["tiny", "--data", finished[finished.index("--data") + 1]])
@@ -115,6 +120,11 @@ def test_a_shipped_model_is_calibrated_anew_with_its_weights_as_they_were(finish
     assert found.calibration == wanted.calibration
     assert found.training["calibration"]["command"].startswith("python -m train recalibrate tiny")
     assert (folder / "model.safetensors").read_bytes() == weights
+    # A logit that moves by 3 moves by 1 at a temperature of 3, and by more at a lower one.
+    down, up = found.shortcuts.moves["a copy"]
+    assert not found.shortcuts.bf16
+    assert down == pytest.approx(3.0 / wanted.calibration.temperature, abs=0.1)
+    assert up == pytest.approx(6.0 / wanted.calibration.temperature, abs=0.1)
 
 
 def kill_writes(monkeypatch, allowed: int) -> None:
