@@ -19,8 +19,8 @@ test: $(VENV)/.test ## set up what the tests need, and run all of them
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
 
 test-fast: $(VENV)/.test ## all but what needs a browser, training or a cluster; for the daily loop
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal \
-		-m "not system" --ignore tests/ui --ignore tests/training $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 \
+		--dist worksteal -m "not system" --ignore tests/ui --ignore tests/training $(ARGS)
 
 hostile: $(VENV)/.test ## ten thousand hostile files through everything that takes files
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FAKEFACE_HOSTILE_FILES=0:10000 \

@@ -23,7 +23,6 @@ from fakeface.types import EngineError
 from tests.conftest import card, random_network
 
 SIZE = 96
-SHA256 = "ab" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +34,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache in which MobileNetV2 was kept."""
-    place = tmp_path_factory.mktemp("kept")
+    """Where the cache keeps MobileNetV2, which is converted once for all tests."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, kept: Path) -> Model:
+    root = tmp_path_factory.mktemp("checkpoints")
+    checkpoints.save(
+        root / "untrained", random_network("mobilenetv2_100"), card("untrained", size=SIZE)
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: place)
-        assert compile_network(network(), SIZE, sha256=SHA256) is not None
-    return place
+        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: kept)
+        return checkpoints.load("untrained", root=root, engine="openvino")
 
 
 @pytest.fixture
-def full_cache(cache: Path, kept: Path) -> Path:
+def full_cache(cache: Path, kept: Path, model: Model) -> Path:
     """A copy of that cache."""
     return Path(shutil.copytree(kept, cache))
 
@@ -70,15 +76,15 @@ def test_every_backbone_gives_what_pytorch_gives(name):
             np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_answers_do_not_change_when_the_next_comes(full_cache):
-    run = compile_network(network(), SIZE, sha256=SHA256)
+def test_answers_do_not_change_when_the_next_comes(full_cache, model):
+    run = compile_network(network(), SIZE, sha256=model.sha256)
     first = run(torch.zeros(1, 3, SIZE, SIZE))[0]
     before = first.copy()
     run(torch.ones(1, 3, SIZE, SIZE))
     assert (first == before).all()
 
 
-def test_it_takes_as_many_threads_as_torch(monkeypatch):
+def test_it_takes_as_many_threads_as_torch(full_cache, model, monkeypatch):
     given = []
     real = openvino.Core.compile_model
 
@@ -91,46 +97,46 @@ def test_it_takes_as_many_threads_as_torch(monkeypatch):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert compile_network(network(), SIZE) is not None
+            assert compile_network(network(), SIZE, sha256=model.sha256) is not None
     finally:
         torch.set_num_threads(before)
     assert given == [1, 2]
 
 
-def test_a_network_is_converted_once(full_cache, monkeypatch):
+def test_a_network_is_converted_once(full_cache, model, monkeypatch):
     (folder,) = full_cache.glob("openvino/*")
     assert sorted(file.name for file in folder.iterdir()) == ["network.bin", "network.xml"]
     monkeypatch.setattr(runtime, "convert", lambda *_: pytest.fail("converted again"))
-    assert compile_network(network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=model.sha256) is not None
 
 
-def test_a_damaged_copy_is_made_anew(full_cache):
+def test_a_damaged_copy_is_made_anew(full_cache, model):
     (file,) = full_cache.glob("openvino/*/network.xml")
     file.write_text("<net")
-    assert compile_network(network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=model.sha256) is not None
     assert file.stat().st_size > 1000
 
 
-def test_a_copy_of_other_weights_is_not_used(full_cache, caplog):
+def test_a_copy_of_other_weights_is_not_used(full_cache, model, caplog):
     torch.manual_seed(1)
     outputs = network()
     torch.nn.init.normal_(outputs.network.classifier.weight, std=5.0)
     with caplog.at_level(logging.WARNING):
-        assert compile_network(outputs, SIZE, sha256=SHA256) is None
+        assert compile_network(outputs, SIZE, sha256=model.sha256) is None
     assert "PyTorch runs the network" in caplog.text
 
 
-def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
+def test_a_cache_that_cannot_be_written_costs_time_alone(cache, model):
     cache.write_text("a file where the folder should be")
-    assert compile_network(network(), SIZE, sha256=SHA256) is not None
+    assert compile_network(network(), SIZE, sha256=model.sha256) is not None
 
 
-def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, caplog, monkeypatch):
+def test_what_openvino_cannot_run_is_left_to_pytorch(full_cache, model, caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("no such instruction\nat line 5")
 
     monkeypatch.setattr(runtime, "_compile", fail)
-    assert compile_network(network(), SIZE, sha256=SHA256) is None
+    assert compile_network(network(), SIZE, sha256=model.sha256) is None
     assert "(no such instruction)" in caplog.text
 
 
@@ -140,17 +146,6 @@ def test_without_openvino(monkeypatch):
 
 
 # -- a model and its engine ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    root = tmp_path_factory.mktemp("checkpoints")
-    checkpoints.save(
-        root / "untrained", random_network("mobilenetv2_100"), card("untrained", size=SIZE)
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: root / "cache")
-        return checkpoints.load("untrained", root=root, engine="openvino")
 
 
 def test_a_model_gives_the_same_with_either_engine(model, monkeypatch):
@@ -216,7 +211,7 @@ def allow_bf16(root: Path) -> None:
 
 
 def test_bfloat16_only_where_the_card_allows_it_and_the_processor_has_it(
-    untrained, asked, monkeypatch
+    untrained, full_cache, asked, monkeypatch
 ):
     monkeypatch.setattr(engine, "computes_bf16", lambda: True)
     checkpoints.load("untrained", engine="auto")
@@ -228,7 +223,7 @@ def test_bfloat16_only_where_the_card_allows_it_and_the_processor_has_it(
 
 
 def test_where_bfloat16_fails_full_precision_is_used_and_the_log_says_so(
-    untrained, asked, monkeypatch, caplog
+    untrained, full_cache, asked, monkeypatch, caplog
 ):
     monkeypatch.setattr(engine, "computes_bf16", lambda: True)
     allow_bf16(untrained)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +19,7 @@ from fakeface.models import checkpoints
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
-from fakeface.types import RGB, Box, Score, Verdict
+from fakeface.types import RGB, Box, Face, Score, Verdict
 from tests.conftest import as_picture
 from tests.drawings import STYLES
 
@@ -47,9 +49,24 @@ def pictures(portrait) -> dict[str, RGB]:
 
 
 @pytest.fixture(scope="module")
+def found(pictures, haar) -> dict[str, Face]:
+    """The only face of each portrait."""
+    faces = {}
+    for name, image in pictures.items():
+        (faces[name],) = haar.detect(image)
+    return faces
+
+
+@pytest.fixture(scope="module")
 def photographs(pictures, models, haar) -> dict[str, dict[str, Score]]:
     """What every model says of the only face of each portrait."""
     return {name: judge(image, models, haar) for name, image in pictures.items()}
+
+
+@pytest.fixture(scope="module")
+def drawn(pictures) -> Callable[[str, str], RGB]:
+    """A portrait as a drawing: its name and the style -> pixels."""
+    return functools.cache(lambda name, style: STYLES[style](pictures[name]))
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +147,11 @@ def familiarity(model, image, box) -> float:
     return float(model.reference.score(model.forward(model.tensor(image, [box]))[1])[0])
 
 
-def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, haar, pictures):
+def test_photographs_are_familiar_to_a_model_and_noise_is_not(model, found, pictures):
     for name, image in pictures.items():
-        (face,) = haar.detect(image)
-        assert familiarity(model, image, face.box) >= UNUSUAL, name
+        assert familiarity(model, image, found[name].box) >= UNUSUAL, name
     noise = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
-    assert familiarity(model, noise, face.box) < UNUSUAL
+    assert familiarity(model, noise, found[name].box) < UNUSUAL
 
 
 @pytest.fixture
@@ -147,10 +163,9 @@ def sees_drawings(model, request) -> None:
 
 @pytest.mark.usefixtures("sees_drawings")
 @pytest.mark.parametrize("style", STYLES)
-def test_drawings_are_unusual_to_a_model(model, haar, pictures, style):
+def test_drawings_are_unusual_to_a_model(model, found, drawn, style):
     for name in ("Grace Hopper", "Eileen Collins"):
-        (face,) = haar.detect(pictures[name])
-        assert familiarity(model, STYLES[style](pictures[name]), face.box) < UNUSUAL, name
+        assert familiarity(model, drawn(name, style), found[name].box) < UNUSUAL, name
 
 
 @pytest.mark.usefixtures("sees_drawings")
@@ -164,10 +179,9 @@ def test_drawings_by_people_are_unusual_to_a_model(model, file, box):
 
 
 @pytest.mark.usefixtures("sees_drawings")
-def test_the_answer_warns_of_a_drawing(model, haar, pictures, monkeypatch):
-    image = pictures["Grace Hopper"]
-    found = haar.detect(image)
-    monkeypatch.setattr(haar, "detect", lambda _: found)  # it does not see the face of the drawing
-    drawing = as_picture(STYLES["cartoon"](image))
+def test_the_answer_warns_of_a_drawing(model, haar, found, drawn, monkeypatch):
+    face = found["Grace Hopper"]
+    monkeypatch.setattr(haar, "detect", lambda _: (face,))  # it does not see that of the drawing
+    drawing = as_picture(drawn("Grace Hopper", "cartoon"))
     (face,) = analyse(drawing, models=[model], detector=haar, stability=False).faces
     assert "it may be a painting, a drawing or a render" in face.quality.warnings[-1]

@@ -181,9 +181,9 @@ def test_files_made_to_be_slow(name: str, worker: Measured) -> None:
     assert worker.peak() - worker.idle <= 600
 
 
-def encoded(kind: str, **options: object) -> Callable[[], bytes]:
+def encoded(kind: str, mode: str = "RGB", **options: object) -> Callable[[], bytes]:
     def make() -> bytes:
-        return encode(Image.new("RGB", (8000, 8000), (40, 90, 200)), kind, **options)
+        return encode(Image.new(mode, (8000, 8000), (40, 90, 200)), kind, **options)
 
     return make
 
@@ -193,7 +193,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
     "progressive": encoded("JPEG", subsampling=0, progressive=True),
     "png": lambda: png(8000, 8000),
     "webp": encoded("WEBP", lossless=True, quality=0, method=0),
-    "gif": encoded("GIF"),
+    "gif": encoded("GIF", "P"),
     "tiff": encoded("TIFF", compression="tiff_adobe_deflate"),
 }
 
