@@ -18,6 +18,7 @@ test: $(VENV)/.test ## set up what the tests need, and run all of them
 	@echo "Running the tests ..."
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
 
+# Bytecode is kept, even where the environment forbids it: without it each process compiles torch anew.
 test-fast: $(VENV)/.test ## all but what needs a browser, training or a cluster; for the daily loop
 	@PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 \
 		--dist worksteal -m "not system" --ignore tests/ui --ignore tests/training $(ARGS)

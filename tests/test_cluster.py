@@ -6,6 +6,7 @@ import asyncio
 import csv
 import dataclasses
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -58,16 +59,21 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.
     return cards
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty portraits, each turned by another angle."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("turned")
     with Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
         small = image.resize((256, 300))
     for i in range(20):
         small.rotate(i / 2, fillcolor="white").save(folder / f"{i:02}.png")
     return folder
+
+
+@pytest.fixture
+def photos(turned: Path, tmp_path: Path) -> Path:
+    """A copy of them."""
+    return Path(shutil.copytree(turned, tmp_path / "photos"))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,8 @@ def GPU(function):
 
 # Notes which process loads what, then judges twice.
 PROGRAM = """
-import os, sys
+import gc, os, sys
+gc.disable()  # it starts sooner
 from pathlib import Path
 from fakeface.page import service
 from fakeface import faces
