@@ -47,7 +47,8 @@ class Admission:
         self.app = app
         self.places = places
         self._sending: list[float] = []  # when each upload under way began
-        self._sent: deque[float] = deque()  # when uploads ended whose clients may still join
+        # When uploads ended whose clients may still join; the oldest goes where there are too many.
+        self._sent: deque[float] = deque(maxlen=places)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
