@@ -21,18 +21,20 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
+from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing, face_tensor
 from fakeface.types import Box
-from tests.conftest import random_network
-from tests.pools import TINY, make_run, tiny_pool
+from tests.conftest import card, random_network
+from tests.pools import TINY, Whole, make_run, tiny_pool
 from train.augment.blend import self_blend
 from train.augment.degrade import UNCHANGED, augment, move
 from train.datasets.epochs import blend_chance, draw, limit
 from train.datasets.faces import FaceSet
 from train.datasets.sources import read_manifest
 from train.training import finetune
-from train.training.distil import Teacher, shrink
+from train.training.distil import Member, Teacher, shrink
 from train.training.loop import fit, fit_head
 from train.training.net2net import widen
 from train.training.patch_loss import PatchLogits, patch_loss
@@ -40,6 +42,7 @@ from train.training.precision import autocast
 from train.training.recipes import UnknownRecipe, change, complete, load_recipe
 from train.training.run import average_weights
 from train.training.schedule import open_stages, parameter_groups
+from train.training.state import read_state
 from train.training.step import mix, step
 
 # -- the phases -----------------------------------------------------------------------------------
@@ -291,7 +294,7 @@ def test_a_change_that_changes_nothing_is_refused(wrong):
 
 def test_a_recipe_written_by_an_older_release_is_read():
     new = dataclasses.asdict(dataclasses.replace(TINY, patch_loss=0.5))
-    old = {key: value for key, value in new.items() if key not in ("patch_loss", "teaching")}
+    old = {key: value for key, value in new.items() if key not in ("patch_loss", "hints")}
     old |= {"local": 0.5, "window": 0, "resample_share": 0.0}
     old["augmentation"] = {
         k: v for k, v in new["augmentation"].items() if k not in ("webp", "avif")
@@ -357,7 +360,9 @@ def test_a_widened_network_computes_what_the_small_one_did():
 def test_a_student_comes_nearer_to_its_teacher(pool):
     torch.manual_seed(0)
     student, network = build("resnet18").train(), random_network("mobilenetv2_100")
-    teacher = Teacher(network, BACKBONES["mobilenetv2_100"], student, BACKBONES["resnet18"], 96)
+    teacher = Teacher(
+        [Member(network, BACKBONES["mobilenetv2_100"], 96)], student, BACKBONES["resnet18"]
+    )
     assert {k.split(".")[0] for k in teacher.state_dict()} == {"maps"}
     before = {k: v.clone() for k, v in network.state_dict().items()}
     x = torch.randn(8, 3, 96, 96)
@@ -376,7 +381,7 @@ def test_a_student_comes_nearer_to_its_teacher(pool):
 def test_a_transformer_teaches_by_its_tokens():
     own, theirs = BACKBONES["mobilenetv2_100"], BACKBONES["vit_small_patch14_dinov2"]
     student, network = build(own.name).train(), random_network(theirs.name)
-    teacher = Teacher(network, theirs, student, own, 112)
+    teacher = Teacher([Member(network, theirs, 112)], student, own)
     x = torch.randn(2, 3, 112, 112)
     teacher(x, student(shrink(x, 96)).flatten()).backward()
     assert [m.out_channels for m in teacher.maps] == [384] * 4
@@ -396,13 +401,42 @@ def test_a_teacher_sees_the_face_normalised_as_it_learnt_it(monkeypatch):
     """Pictures of 0.5 are zeros to EfficientNet-Lite2, and something else to ResNet-18."""
     own, theirs = BACKBONES["resnet18"], BACKBONES["tf_efficientnet_lite2"]
     student, network = build(own.name), build(theirs.name)
-    teacher = Teacher(network, theirs, student, own, 64)
+    teacher = Teacher([Member(network, theirs, 64)], student, own)
     seen: list[torch.Tensor] = []
     network.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     mean, std = (torch.tensor(v)[:, None, None] for v in (own.mean, own.std))
     x = ((0.5 - mean) / std).expand(2, 3, 64, 64)
     teacher(x, student(x).flatten())
     assert torch.allclose(seen[0], torch.zeros(2, 3, 64, 64), atol=1e-6)
+
+
+def test_several_teachers_answer_with_the_mean_of_their_calibrated_logits():
+    own, other = BACKBONES["mobilenetv2_100"], BACKBONES["resnet18"]
+    student, x = build(own.name).eval(), torch.randn(4, 3, 64, 64)
+    first, second = random_network(own.name), random_network(other.name)
+    read = Calibration(2.0, 0.0, 1.0, offset=0.5)
+    teacher = Teacher([Member(first, own, 64), Member(second, other, 32, read)], student, own, 0.0)
+    with torch.no_grad():
+        wanted = (first(x) + (second(shrink(x, 32)) + 0.5) / 2).flatten() / 2
+    assert torch.allclose(teacher.answer(x), wanted, atol=0.03)  # in bfloat16 where it is faster
+    assert teacher.size == 64
+    assert teacher.networks == [first, second]
+    assert not list(teacher.parameters())  # without hints there are no maps to learn
+
+
+def test_a_model_and_a_run_teach_together(tmp_path, pool, monkeypatch):
+    """By the command line: a folder with a card, and one with a finished run."""
+    monkeypatch.setattr(finetune, "load_recipe", lambda name: TINY)
+    monkeypatch.setattr(finetune, "open_detector", lambda name: Whole())
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save(Path("light"), random_network("resnet18"), card("light", "resnet18", 32))
+    command = ["tiny", "--data", str(pool), "--init", "random"]
+    finetune.main([*command, "--run", "before"])
+    finetune.main([*command, "--run", "run", "--teacher", "light", "before"])
+    assert " --teacher light before" in json.loads(Path("run/run.json").read_text())["command"]
+    assert len(read_state(Path("run"), torch.device("cpu"))["identity"]["teacher"].split()) == 2
+    with pytest.raises(SystemExit, match="no finished run and no model"):
+        finetune.main([*command, "--run", "other", "--teacher", "nothing"])
 
 
 # -- speed ----------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
-"""A teacher: what a network without pretrained weights learns from one that has them.
+"""A teacher: what a network learns from others that know more.
 
 Beside the labels, the student learns to give the teacher's logits (Hinton et al., "Distilling the
-Knowledge in a Neural Network", 2015) and, through a linear map a stage, its feature maps (Romero et
-al., "FitNets: Hints for Thin Deep Nets", ICLR 2015): thousands of targets a picture, and not one.
+Knowledge in a Neural Network", 2015): of several networks the mean, so that one small network
+learns what an ensemble says. And, through a linear map a stage, it learns the feature maps of the
+first of them (Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015): thousands of targets
+a picture, and not one, which a network without pretrained weights needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,58 +18,82 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
 
 from fakeface.models.backbones import Backbone, feature_map
+from fakeface.models.calibrate import Calibration
+from train.training.precision import autocast
+
+AS_IT_IS = Calibration(1.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of the networks that make a teacher.
+
+    Attributes:
+        network: on the student's device.
+        backbone: its own.
+        size: side of its input, in pixels.
+        calibration: how its logits are read, so that those of several can be compared.
+    """
+
+    network: nn.Module
+    backbone: Backbone
+    size: int
+    calibration: Calibration = AS_IT_IS
 
 
 class Teacher(nn.Module):
-    """A frozen network and, for each stage but the first, the map from the student's features.
+    """Frozen networks and, for each stage but the first, the map from the student's features.
 
     Args:
-        network: on the student's device.
-        backbone: the teacher's.
+        members: at least one; the first gives the hints.
         student: the network to teach; its feature maps are read by hooks.
         student_backbone: the student's.
-        size: side of the teacher's input, in pixels.
+        hints: weight of the loss on the feature maps, beside that on the logits; 0 for none.
+
+    Attributes:
+        size: side in pixels of the faces that it is given, the largest of its members'.
     """
 
     def __init__(
         self,
-        network: nn.Module,
-        backbone: Backbone,
+        members: Sequence[Member],
         student: nn.Module,
         student_backbone: Backbone,
-        size: int,
+        hints: float = 1.0,
     ) -> None:
         super().__init__()
-        self.size = size
-        self._network = [network.eval().requires_grad_(False)]  # a list, so that it is not saved
-        self._theirs, self._own = watch(network, backbone), watch(student, student_backbone)
-        device = next(student.parameters()).device
-        # The student's tensor, normalised as the teacher learnt it.
-        mean, std, own_mean, own_std = (
-            torch.tensor(values, device=device)[:, None, None]
-            for values in (
-                backbone.mean,
-                backbone.std,
-                student_backbone.mean,
-                student_backbone.std,
-            )
-        )
-        self._scale, self._shift = own_std / std, (own_mean - mean) / std
+        self.size = max(member.size for member in members)
+        self.hints = hints
+        self.members = tuple(members)  # no modules of this one, so that they are not saved
+        self._scales = [_renormalise(student_backbone, m.backbone) for m in members]
+        for member in members:
+            member.network.eval().requires_grad_(False)
+        self.maps = nn.ModuleList()
+        self._own: dict[str, torch.Tensor] = {}
+        self._theirs: dict[str, torch.Tensor] = {}
+        if hints:
+            self._watch(student, student_backbone)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Its members', in order."""
+        return [member.network for member in self.members]
+
+    def _watch(self, student: nn.Module, student_backbone: Backbone) -> None:
+        """Read the feature maps of the student and of the first member from now on."""
+        first, device = self.members[0], next(student.parameters()).device
+        self._theirs = watch(first.network, first.backbone)
+        self._own = watch(student, student_backbone)
         probe = torch.zeros(1, 3, 64, 64, device=device)
         mode = student.training
         with torch.no_grad():
-            network(probe)
+            first.network(probe)
             student.eval()(probe)
         student.train(mode)
-        self.maps = nn.ModuleList(
+        self.maps.extend(
             nn.Conv2d(own.shape[1], their.shape[1], 1, device=device)
             for own, their in zip(self._own.values(), self._theirs.values())
         )
-
-    @property
-    def network(self) -> nn.Module:
-        """The teacher itself."""
-        return self._network[0]
 
     def forward(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """How far the student is from the teacher, on the batch that it was just given.
@@ -75,9 +103,7 @@ class Teacher(nn.Module):
                 was given a smaller copy; see `shrink`.
             logits: what the student said, (N,).
         """
-        with torch.no_grad():
-            target = self.network(x * self._scale + self._shift).float().flatten().sigmoid()
-        loss = binary_cross_entropy_with_logits(logits, target)
+        loss = binary_cross_entropy_with_logits(logits, self.answer(x).sigmoid())
         for convert, own, their in zip(self.maps, self._own.values(), self._theirs.values()):
             wanted = their.float()
             spread = wanted.std((0, 2, 3), keepdim=True) + 1e-3
@@ -86,8 +112,28 @@ class Teacher(nn.Module):
             if given.shape != wanted.shape:
                 given = interpolate(given, wanted.shape[2:], mode="bilinear")
             # 1 where nothing is explained; dead channels of the teacher count as none.
-            loss = loss + mse_loss(given, wanted) / len(self.maps)
+            loss = loss + self.hints * mse_loss(given, wanted) / len(self.maps)
         return loss
+
+    @torch.no_grad()
+    def answer(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean of its members' calibrated logits, (N,), of faces as `forward` is given them."""
+        answers = []
+        for member, (scale, shift) in zip(self.members, self._scales):
+            face = shrink(x, member.size) * scale.to(x.device) + shift.to(x.device)
+            with autocast("auto", x.device, member.backbone):
+                logits = member.network(face).float().flatten()
+            answers.append(member.calibration.calibrate(logits))
+        return torch.stack(answers).mean(0)
+
+
+def _renormalise(student: Backbone, teacher: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the student's tensor is multiplied by, and what is then added, for the teacher's."""
+    mean, std, own_mean, own_std = (
+        torch.tensor(values)[:, None, None]
+        for values in (teacher.mean, teacher.std, student.mean, student.std)
+    )
+    return own_std / std, (own_mean - mean) / std
 
 
 def shrink(x: torch.Tensor, size: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 from accelerate import Accelerator
 
 from fakeface.faces import Detector, open_detector
+from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
 from train.datasets import shards
@@ -34,7 +36,7 @@ from train.datasets.donors import Donors, Landmarker, find_landmarks
 from train.datasets.faces import face_cache, find_faces
 from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
-from train.training.distil import Teacher
+from train.training.distil import Member, Teacher
 from train.training.initialise import initialise
 from train.training.loop import fit
 from train.training.memory import keep_freed
@@ -45,13 +47,34 @@ from train.training.run import BEST, Run
 log = logging.getLogger("train")
 
 
-def teach(run: Run, folder: Path) -> Teacher:
-    """The finished run in `folder` as the teacher of this one."""
+def teach(run: Run, folders: Sequence[Path]) -> Teacher:
+    """Finished runs or models as the teacher of a run.
+
+    Args:
+        run: of the student.
+        folders: of runs, or of models with a card, which says how their logits are read.
+
+    Raises:
+        FakefaceError: one of them holds neither.
+    """
+    members = [_read_member(folder, run.device) for folder in folders]
+    return Teacher(members, run.model, run.backbone, run.recipe.hints)
+
+
+def _read_member(folder: Path, device: torch.device) -> Member:
+    if (folder / "card.json").exists():
+        model = checkpoints.load(
+            folder.name, root=folder.parent, device=str(device), engine="torch"
+        )
+        size = model.preprocessing.size
+        return Member(model.network, model.backbone, size, model.calibration)
+    if not (folder / BEST).exists():
+        raise FakefaceError(f"{folder} holds no finished run and no model; give another teacher.")
     recipe = json.loads((folder / "run.json").read_text())["recipe"]
     backbone = BACKBONES[recipe["backbone"]]
-    network = build(backbone.name).to(run.device)
+    network = build(backbone.name).to(device)
     network.load_state_dict(safetensors.torch.load_file(folder / BEST))
-    return Teacher(network, backbone, run.model, run.backbone, recipe["size"])
+    return Member(network, backbone, recipe["size"])
 
 
 def pick_detector(args: argparse.Namespace) -> tuple[Detector, Path]:
@@ -94,7 +117,7 @@ def describe(
         + " ".join(short(spec) for spec in args.data)
         + f" --init {init if before.exists() else init.name}"
         + (f" --only {' '.join(args.only)}" if args.only else "")
-        + (f" --teacher {args.teacher}" if args.teacher else "")
+        + (f" --teacher {' '.join(map(str, args.teacher))}" if args.teacher else "")
         + (f" --precision {args.precision}" if args.precision != "auto" else ""),
         "seed": recipe.seed,
         "recipe": dataclasses.asdict(recipe),
@@ -120,7 +143,12 @@ def main(argv: list[str] | None = None) -> None:
         "--init", default="pretrained", help="pretrained (default), random, or a safetensors file"
     )
     parser.add_argument("--only", nargs="+", metavar="SOURCE", help="learn from these alone")
-    parser.add_argument("--teacher", type=Path, help="the folder of a finished run to learn from")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        help="folders of finished runs, or of models",
+    )
     parser.add_argument("--run", type=Path, help="its folder (default: runs/RECIPE)")
     parser.add_argument("--workers", type=int, default=2, help="threads that read pictures")
     parser.add_argument(

@@ -104,9 +104,9 @@ class Run:
 
     def identify(self) -> dict[str, str]:
         """What this run is made of; to be asked before anything is trained."""
-        network = self.teacher.network if self.teacher else None
+        teachers = self.teacher.networks if self.teacher else []
         records = [*self.train, *self.validation.records]
-        return identify(self.recipe, records, self.faces, self.model, network)
+        return identify(self.recipe, records, self.faces, self.model, teachers)
 
     def is_finished(self) -> bool:
         """Whether the folder holds the end of this very run.

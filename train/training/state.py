@@ -48,7 +48,7 @@ def identify(
     records: Sequence[Record],
     faces: Faces,
     model: torch.nn.Module,
-    teacher: torch.nn.Module | None,
+    teachers: Sequence[torch.nn.Module],
 ) -> dict[str, str]:
     """What a run is made of, as a few short strings.
 
@@ -57,7 +57,7 @@ def identify(
         records: all that it learns from and is judged by.
         faces: of these records.
         model: with its initial weights.
-        teacher: the network to learn from, where there is one.
+        teachers: the networks to learn from.
     """
     boxes = sorted(f"{r.sha256} {faces[r.sha256].as_list()}\n" for r in records)
     return {
@@ -65,7 +65,7 @@ def identify(
         "data": fingerprint(records),
         "faces": hashlib.sha256("".join(boxes).encode()).hexdigest()[:16],
         "initial weights": digest_weights(model),
-        "teacher": digest_weights(teacher) if teacher else "none",
+        "teacher": " ".join(map(digest_weights, teachers)) or "none",
     }
 
 

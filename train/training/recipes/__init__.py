@@ -82,6 +82,7 @@ class Recipe:
             `train.training.hypersphere`.
         teaching: share of the loss that a teacher sets, where the run has one; see
             `train.training.distil`.
+        hints: weight in it of the teacher's feature maps; 0 for its logits alone.
         seed: of everything.
     """
 
@@ -108,6 +109,7 @@ class Recipe:
     patch_loss: float = 0.0
     hypersphere_loss: float = 0.0
     teaching: float = 0.5
+    hints: float = 1.0
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 

@@ -7,6 +7,7 @@ weights of the last two: `python -m train soup runs/..._placed_longer runs/..._p
 
 import dataclasses
 
+from train.augment.degrade import Augmentation
 from train.training.recipes import Phase, Recipe
 
 _AT_224 = Recipe(backbone="mobilenetv2_100", size=224, phases=())
@@ -55,5 +56,20 @@ RUNS = {
         phases=(Phase("all layers", stages=5, epochs=6, lr=2.5e-4),),
         patience=6,
         seed=7,
+    ),
+    # What the light model and EfficientNet-Lite2 say together, on the pool's fourth edition. From
+    # the weights that 0.10.0 shipped first; --teacher checkpoints/mobilenetv2_100
+    # experiments/tf_efficientnet_lite2
+    "pool_mobilenetv2_100_distilled": dataclasses.replace(
+        _WITH_BLENDS,
+        samples=8000,
+        phases=(Phase("all layers", stages=5, epochs=10, lr=5e-4),),
+        swap_share=0.2,
+        swap_blends=0.5,
+        by_family=True,
+        patience=10,
+        hints=0.0,
+        augmentation=Augmentation(webp=0.2, avif=0.06),
+        seed=8,
     ),
 }
