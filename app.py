@@ -17,9 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from fakeface.batch import MAX_ARCHIVE
-from fakeface.page import api, batch, check, compare, models, security, service, stopping, uploads
+from fakeface.page import (
+    admission,
+    api,
+    batch,
+    check,
+    compare,
+    models,
+    security,
+    service,
+    stopping,
+    uploads,
+)
 from fakeface.page.examples import read_examples
 from fakeface.page.installed import list_installed
 from fakeface.page.parts import ASSETS, make_part
@@ -62,7 +74,7 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
     page = build()
     # Gradio would sum up all earlier requests after each one, for a page that is not opened here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
-    page.queue(max_size=queue)
+    page.queue(max_size=admission.bound(queue))
     if threading.current_thread() is threading.main_thread():
         stopping.stop_on_sigterm(page)
     page.launch(
@@ -78,7 +90,10 @@ def serve(*, queue: int = 64, mcp: bool = False, **options: Any) -> gr.Blocks:
         state_session_capacity=SESSIONS,
         enable_monitoring=False,
         ssr_mode=False,
-        app_kwargs={"routes": [uploads.ROUTE], "middleware": [security.MIDDLEWARE]},
+        app_kwargs={
+            "routes": [uploads.ROUTE],
+            "middleware": [security.MIDDLEWARE, Middleware(admission.Admission, places=queue)],
+        },
         **options,
     )
     return page

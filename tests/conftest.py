@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import fakeface.models  # noqa: F401  (before any test imports openvino)
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,11 @@ def full_cache(cache: Path, kept: Path, model: Model) -> Path:
 def network(name: str = "mobilenetv2_100") -> Outputs:
     whole = random_network(name).half().float()  # as weights of a file are
     return Outputs(whole, BACKBONES[name].style_maps).eval()
+
+
+def test_openvino_does_not_report_its_import():
+    reporter = importlib.import_module("openvino.tools.ovc.telemetry_utils").tm
+    assert reporter.__name__ == "openvino.tools.ovc.telemetry_stub"
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))

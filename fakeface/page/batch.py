@@ -87,7 +87,9 @@ def lay_out(installed: Installed) -> None:
     """The tab."""
     with gr.Tab("Batch", elem_id="batch-tab"), gr.Row(elem_classes="sides"):
         with gr.Column(scale=4, min_width=300):
-            pick = make_part("pick", max_files=batch.MAX_FILES, max_archive=batch.MAX_ARCHIVE)
+            pick = make_part(
+                "pick", uses="post", max_files=batch.MAX_FILES, max_archive=batch.MAX_ARCHIVE
+            )
             model = make_radio(installed.choices, installed.default, elem_id="batch-model")
         with gr.Column(scale=7, min_width=300):
             table = make_part("table", value={})

@@ -109,7 +109,7 @@ def make_drop(elem_id: str, examples: Sequence[Example], *, lends_to: str = "") 
         for example in examples
     ]
     return make_part(
-        "drop", elem_id,
+        "drop", elem_id, uses="post",
         uid=elem_id, examples=shown, max_bytes=decoder.MAX_BYTES, lends_to=lends_to,
     )  # fmt: skip
 

@@ -21,20 +21,21 @@ def render(template: str, **values: Any) -> str:
     return TEMPLATES.get_template(template).render(**values)
 
 
-def make_part(name: str, elem_id: str = "", **options: Any) -> gr.HTML:
+def make_part(name: str, elem_id: str = "", *, uses: str = "", **options: Any) -> gr.HTML:
     """A part of the page: assets/NAME.html as its template, with the script of the same name.
 
     Args:
         name: of the files.
         elem_id: of the element; the name where there is none.
+        uses: the name of a script with functions for that script.
         options: of `gr.HTML`; what it does not know is a value for the template and the script.
     """
-    script = ASSETS / f"{name}.js"
+    scripts = [path for path in (ASSETS / f"{uses}.js", ASSETS / f"{name}.js") if path.exists()]
     return gr.HTML(
         elem_id=elem_id or name,
         elem_classes=[f"part-{name}"],
         html_template=(ASSETS / f"{name}.html").read_text("utf-8"),
-        js_on_load=script.read_text("utf-8") if script.exists() else None,
+        js_on_load="\n".join(path.read_text("utf-8") for path in scripts) or None,
         apply_default_css=False,
         **options,
     )

@@ -14,6 +14,7 @@ import binascii
 import math
 import re
 import secrets
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -75,11 +76,15 @@ async def receive_upload(request: Request) -> Response:
     blocks = request.app.get_blocks()
     folder = _new_folder()
     limit = math.inf if blocks.max_file_size is None else blocks.max_file_size
+    paths: list[Path] = []
     try:
         paths, _, _ = await upload_fn(request, folder, limit, None)
     except MultiPartException as error:
         too_large = "maximum allowed size" in error.message
         return PlainTextResponse(error.message, status_code=413 if too_large else 400)
+    finally:
+        if not paths:  # as where the client went away half-way, of which Gradio keeps the half
+            shutil.rmtree(folder, ignore_errors=True)
     blocks.upload_file_set.update(paths)  # from which Gradio deletes what is older than KEEP
     return JSONResponse([str(path) for path in paths])
 

@@ -100,9 +100,12 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
         dark: bool = False,
         at: str | None = None,
         refused: bool = False,
+        lost: bool = False,
         injected: bool = False,
     ) -> Page:
         known = ("503 (Service Unavailable)",) if refused else ()
+        if lost:
+            known += ("net::ERR_FAILED",)
         if injected:
             known += ("Content Security Policy", "404 (Not Found)")
         context = browser.new_context(

@@ -84,6 +84,11 @@ def expect_verdict(page: Page, sha256: str) -> None:
 def expect_status(page: Page, words: str) -> None:
     """Wait for the line that says what became of a picture."""
     expect(page.locator(".status")).to_have_text(words)
+    expect_no_toast(page)
+
+
+def expect_no_toast(page: Page) -> None:
+    """What went wrong is told in its place and nowhere else, and not by a traceback."""
     expect(page.locator(".toast-wrap .toast-body")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("Traceback")
 

@@ -32,6 +32,7 @@ from tests.ui.test_page import (
     choose,
     digest,
     encoded,
+    expect_no_toast,
     expect_status,
     expect_verdict,
 )
@@ -409,7 +410,27 @@ def busy(models: Path) -> Iterator[str]:
 def test_a_full_queue_is_one_sentence(open_page: Open, busy: str) -> None:
     page = open_page(at=busy, refused=True)
     choose(page, PORTRAIT.read_bytes())
+    expect(page.locator("#drop .note")).to_have_text(BUSY)
+    expect_no_toast(page)
+    tab(page, "Batch")
+    batch(page, {"a.jpg": PORTRAIT.read_bytes()})
+    expect(page.locator("#pick .note")).to_have_text(BUSY)
+    expect_no_toast(page)
+
+
+def test_a_queue_that_fills_during_the_upload_is_one_sentence(open_page: Open, busy: str) -> None:
+    page = open_page(at=busy, refused=True)
+    page.route("**/gradio_api/upload", lambda route: route.fulfill(json=["/uploaded"]))
+    choose(page, PORTRAIT.read_bytes())
     expect_status(page, BUSY)
     tab(page, "Batch")
     batch(page, {"a.jpg": PORTRAIT.read_bytes()})
     expect(page.locator("#table .status")).to_have_text(BUSY)
+
+
+def test_a_lost_connection_is_one_sentence(open_page: Open) -> None:
+    page = open_page(lost=True)
+    page.route("**/gradio_api/upload", lambda route: route.abort())
+    choose(page, PORTRAIT.read_bytes())
+    expect(page.locator("#drop .note")).to_contain_text("could not be sent; check the connection")
+    expect_no_toast(page)

@@ -1,11 +1,10 @@
-// What a gr.HTML component runs once, with `element`, `props`, `upload` and `trigger`. The component's
+// What a gr.HTML component runs once, with `element`, `props` and `trigger`, after post.js. The component's
 // value is the uploaded file, or an address on the web; setting it makes Gradio call the handler. The
 // file itself stays here and is sent again for another model or a report, so the server keeps nothing.
 const $ = (selector) => element.querySelector(selector);
 const input = $("input[type=file]");
 const address = $("input[type=url]");
 const thumb = $(".thumb");
-const LOST = "The photo could not be sent; check the connection and try again.";
 const camera = { panel: $(".viewfinder"), video: $("video"), stream: null };
 let current = null; // a File, or the text of an address
 let ticket = 0;
@@ -55,15 +54,14 @@ async function sendFile(file, more) {
     const sent = await uploaded(file);
     if (mine === ticket) props.value = { file: sent, earlier, ...more };
     earlier = [...earlier.slice(-20), sent];
-  } catch {
-    if (mine === ticket) refuse(LOST);
+  } catch ({ message }) {
+    if (mine === ticket) refuse(message);
   }
 }
 
 async function uploaded(file) {
   // The server's copy gets a plain name; the real one travels beside it.
-  const { path } = await upload(new File([file], "photo", { type: file.type }));
-  return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+  return { path: await post(file), orig_name: file.name, meta: { _type: "gradio.FileData" } };
 }
 
 // A report on the answer on show: the photo goes with what the answer says of itself.
@@ -71,8 +69,8 @@ async function report(wanted) {
   try {
     const what = typeof current === "string" ? { address: current } : { file: await uploaded(current) };
     trigger("report", { ...what, ...wanted, ticket: Date.now() });
-  } catch {
-    document.dispatchEvent(new CustomEvent("fakeface-report", { detail: LOST }));
+  } catch ({ message }) {
+    document.dispatchEvent(new CustomEvent("fakeface-report", { detail: message }));
   }
 }
 

@@ -1,4 +1,4 @@
-// Sends files one after another; setting the value then starts the batch.
+// Sends files one after another by post.js; setting the value then starts the batch.
 const input = element.querySelector("input");
 const note = element.querySelector(".note");
 const call = element.querySelector(".call");
@@ -35,8 +35,7 @@ async function send(chosen) {
   try {
     for (const file of files) {
       call.textContent = `Sending ${sent.length + 1} of ${files.length}…`;
-      const { path } = await upload(new File([file], "file", { type: file.type }));
-      sent.push({ path, orig_name: file.name, meta: { _type: "gradio.FileData" } });
+      sent.push({ path: await post(file), orig_name: file.name, meta: { _type: "gradio.FileData" } });
       if (mine !== ticket) break;
     }
     await rest;
@@ -44,8 +43,8 @@ async function send(chosen) {
       document.dispatchEvent(new Event("fakeface-batch"));
       props.value = { files: sent, earlier };
     }
-  } catch {
-    say("The files could not be sent; check the connection and try again.");
+  } catch ({ message }) {
+    say(message);
   }
   earlier = [...earlier, ...sent].slice(-props.max_files);
   if (mine !== ticket) return;
