@@ -137,7 +137,7 @@ def untrained(_untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def pytest_collection(session: pytest.Session) -> Iterator[object]:
     """Modules live as long as the tests do, so the garbage collector need not look through them.
 
-    And it looks for less often than it would, which takes a tenth of the time of a conversion.
+    And it looks less often than it would: converting a network makes very many objects.
     """
     gc.disable()
     try:
