@@ -11,8 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from fakeface.models import checkpoints
 from fakeface.models.backbones import build
 from fakeface.types import CheckpointMismatch
+from tests.conftest import card, random_network
 from tests.pools import TINY, Whole, tiny_pool
 from train.training import soup as average
 
@@ -57,6 +59,20 @@ def test_the_mean_lies_between_and_says_where_it_came_from(pool, tmp_path):
     last, mean = csv.DictReader((out / "log.csv").read_text().splitlines())
     assert last["epoch"] == "2" and mean["phase"] == "mean of the weights"
     assert 0 <= float(mean["val_auc"]) <= 1 and mean["val_auc"] != "0.5"
+
+
+def test_a_shipped_model_may_stand_for_a_run(pool, tmp_path):
+    network = random_network("mobilenetv2_100")
+    training = {"recipe": {"backbone": "mobilenetv2_100", "margin": 0.3}}
+    model = dataclasses.replace(card("light", size=32), training=training)
+    checkpoints.save(tmp_path / "light", network, model)
+    second, out = run(tmp_path / "b", 2), tmp_path / "mean"
+    folders = [str(tmp_path / name) for name in ("light", "b")]
+    average.main([*folders, "--data", str(pool), "--out", str(out)])
+    weight = "conv_stem.weight"
+    found = safetensors.torch.load_file(out / "best.safetensors")[weight]
+    wanted = (network.state_dict()[weight].half().float() + second[weight]) / 2
+    assert torch.allclose(found, wanted)
 
 
 def test_runs_of_two_kinds_are_refused(pool, tmp_path, capsys):

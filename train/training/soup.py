@@ -1,5 +1,7 @@
 """The mean of the weights of runs: `python -m train soup RUN RUN ... --data SPEC --out RUN`.
 
+A model that is shipped may stand for a run, but not as the last of them.
+
 Of runs of which one went on from the other, the mean often holds better than either on pictures
 unlike those trained on (Wortsman et al., "Robust Fine-Tuning of Zero-Shot Models", CVPR 2022, and
 "Model Soups", ICML 2022). It costs no training, and nothing at inference. Whether it does so is
@@ -16,12 +18,14 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from accelerate import Accelerator
 
 from fakeface.faces import open_detector
+from fakeface.models import checkpoints
 from fakeface.types import CheckpointMismatch
 from train.datasets.faces import face_cache, find_faces
 from train.datasets.sources import add_data_arguments, read_data, short
@@ -50,18 +54,31 @@ def mix_weights(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch
     }
 
 
+def read_run(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights of a finished run, or of a model, and how they were made."""
+    if (folder / "card.json").exists():
+        model = checkpoints.load(folder.name, root=folder.parent, device="cpu", engine="torch")
+        return model.network.state_dict(), dict(model.card.training)
+    weights = safetensors.torch.load_file(folder / BEST)
+    return weights, json.loads((folder / "run.json").read_text())
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("runs", type=Path, nargs="+", help="folders; the last one's recipe is told")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        help="folders of runs or models; the last one's recipe is told",
+    )
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="the folder of the mean")
     parser.add_argument("--detector", help="yunet, mtcnn or haar (default: the best at hand)")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    weights = [safetensors.torch.load_file(run / BEST) for run in args.runs]
-    told = [json.loads((run / "run.json").read_text()) for run in args.runs]
+    weights, told = zip(*map(read_run, args.runs))
     # Runs of one backbone may have grown in size; the mean looks at faces as the last of them did.
     seen = {(t["recipe"]["backbone"], t["recipe"]["margin"]) for t in told}
     if len(seen) > 1:
