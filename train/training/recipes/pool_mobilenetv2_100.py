@@ -1,8 +1,9 @@
-"""The light model (MobileNetV2) that 0.5.0 to 0.8.0 ship: six runs, each from the one before.
+"""The light model (MobileNetV2): seven runs, each from the one before.
 
 The first starts from ImageNet weights (`--init pretrained`), each other one from the best weights
-of the run before it (`--init runs/BEFORE/best.safetensors`). What is shipped is the mean of the
-weights of the last two: `python -m train soup runs/..._placed_longer runs/..._placed_longest`.
+of the run before it (`--init runs/BEFORE/best.safetensors`). 0.5.0 to 0.10.0 ship the mean of the
+weights of two, `python -m train soup runs/..._placed_longer runs/..._placed_longest`, from which the
+last run starts (`--init checkpoints/mobilenetv2_100/model.safetensors`).
 """
 
 import dataclasses
@@ -57,9 +58,8 @@ RUNS = {
         patience=6,
         seed=7,
     ),
-    # What the light model and EfficientNet-Lite2 say together, on the pool's fourth edition. From
-    # the weights that 0.10.0 shipped first; --teacher checkpoints/mobilenetv2_100
-    # experiments/tf_efficientnet_lite2
+    # What the light model of 0.10.0 and EfficientNet-Lite2 say together, on the pool's fourth
+    # edition; --teacher checkpoints/mobilenetv2_100 experiments/tf_efficientnet_lite2
     "pool_mobilenetv2_100_distilled": dataclasses.replace(
         _WITH_BLENDS,
         samples=8000,
