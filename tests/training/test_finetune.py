@@ -429,11 +429,15 @@ def test_a_model_and_a_run_teach_together(tmp_path, pool, monkeypatch):
     monkeypatch.setattr(finetune, "load_recipe", lambda name: TINY)
     monkeypatch.setattr(finetune, "open_detector", lambda name: Whole())
     monkeypatch.chdir(tmp_path)
-    checkpoints.save(Path("light"), random_network("resnet18"), card("light", "resnet18", 32))
-    command = ["tiny", "--data", str(pool), "--init", "random"]
-    finetune.main([*command, "--run", "before"])
+    made = dataclasses.replace(card("light", size=32), training={"command": "made"})
+    checkpoints.save(Path("light"), random_network("mobilenetv2_100"), made)
+    command = ["tiny", "--data", str(pool), "--init"]
+    finetune.main([*command, "random", "--run", "before"])
+    command.append("light/model.safetensors")
     finetune.main([*command, "--run", "run", "--teacher", "light", "before"])
-    assert " --teacher light before" in json.loads(Path("run/run.json").read_text())["command"]
+    about = json.loads(Path("run/run.json").read_text())
+    assert about["command"].endswith("--init light/model.safetensors --teacher light before")
+    assert about["after"] == {"command": "made"}
     assert len(read_state(Path("run"), torch.device("cpu"))["identity"]["teacher"].split()) == 2
     with pytest.raises(SystemExit, match="no finished run and no model"):
         finetune.main([*command, "--run", "other", "--teacher", "nothing"])

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fakeface.models.calibrate import Calibration
+from fakeface.models.engine import Model
 from fakeface.stability import COPIES
+from fakeface.types import Box
+from tests.conftest import card, random_network
+from tests.pools import tiny_pool
 from train.datasets.records import Record
+from train.datasets.sources import read_manifest
 from train.evaluation.scores import Scores
-from train.evaluation.shortcuts import allow, measure_shortcuts
+from train.evaluation.shortcuts import _CHUNK, allow, measure_shortcuts, score_passes
 
 LIMITS = Calibration(1.0, 0.3, 0.7)
 COUNT = 2000
@@ -83,3 +89,26 @@ def test_a_copy_that_turns_a_verdict_is_counted(tmp_path):
     found = measure(tmp_path, np.zeros(COUNT), (9.0, 0.0))  # the first is a photograph
     first = found["copies"][COPIES[0].name]
     assert (first["turned"], first["farthest_of_turned"], first["up"]) == (1, 9.0, 9.0)
+
+
+def test_every_picture_is_scored_in_every_pass(tmp_path):
+    """More of them than are scored at a time."""
+    records = read_manifest(tiny_pool(tmp_path))
+    assert len(records) > 2 * _CHUNK
+    faces = {one.sha256: Box(0, 0, 64, 64) for one in records}
+    model, scores = (
+        Model(card("light", size=32), random_network("mobilenetv2_100")),
+        Scores(tmp_path / "scores.csv"),
+    )
+    given: list[int] = []
+
+    def runtime(batch: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        given.append(len(batch))
+        return np.ones((len(batch), 1)), np.zeros((len(batch), 1))
+
+    score_passes(model, {"f32": runtime}, records, faces, scores)
+    found, logits = scores.of(records, "f32, mirrored")
+    assert found.all() and (logits == 1).all()
+    before = list(given)
+    score_passes(model, {"f32": runtime}, records, faces, scores)
+    assert given == before  # nothing is scored twice

@@ -74,7 +74,8 @@ def score_passes(
                 made.append(face_tensor(small, moved, model.preprocessing))
         return record.sha256, names, torch.stack(made)
 
-    made = progress(map_in_threads(prepare, todo, 1), total=len(todo), desc=model.name)
+    # Of a bar itself, each `islice` would begin anew, and find nothing after the first.
+    made = iter(progress(map_in_threads(prepare, todo, 1), total=len(todo), desc=model.name))
     while some := list(islice(made, _CHUNK)):
         where = [(sha256, name) for sha256, names, _ in some for name in names]
         batch = torch.cat([tensors for *_, tensors in some])

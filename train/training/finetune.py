@@ -111,11 +111,11 @@ def describe(
 ) -> dict[str, Any]:
     """What a run was, for the card of the model that comes of it; `after` is the run before it."""
     init = Path(args.init)
-    before = init.parent / "run.json"
+    before = _read_history(init.parent)
     return {
         "command": f"python -m train finetune {args.recipe} --data "
         + " ".join(short(spec) for spec in args.data)
-        + f" --init {init if before.exists() else init.name}"
+        + f" --init {init if before else init.name}"
         + (f" --only {' '.join(args.only)}" if args.only else "")
         + (f" --teacher {' '.join(map(str, args.teacher))}" if args.teacher else "")
         + (f" --precision {args.precision}" if args.precision != "auto" else ""),
@@ -130,8 +130,17 @@ def describe(
         "device": str(accelerator.device),
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
-        "after": json.loads(before.read_text()) if before.exists() else None,
+        "after": before,
     }
+
+
+def _read_history(folder: Path) -> dict[str, Any] | None:
+    """How the weights in a folder were made: those of a run or of a model, or None."""
+    for name, key in (("run.json", None), ("card.json", "training")):
+        if (folder / name).exists():
+            told: dict[str, Any] = json.loads((folder / name).read_text())
+            return told[key] if key else told
+    return None
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 The first starts from ImageNet weights (`--init pretrained`), each other one from the best weights
 of the run before it (`--init runs/BEFORE/best.safetensors`). 0.5.0 to 0.10.0 ship the mean of the
-weights of two, `python -m train soup runs/..._placed_longer runs/..._placed_longest`, from which the
+weights of two, `python -m train soup runs/..._placed_longer runs/..._placed_longest`. From that the
 last run starts (`--init checkpoints/mobilenetv2_100/model.safetensors`).
 """
 
