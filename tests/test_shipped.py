@@ -15,7 +15,7 @@ import skimage.data
 from fakeface.analysis import analyse
 from fakeface.faces import Detector
 from fakeface.images import decoder as images
-from fakeface.models import checkpoints
+from fakeface.models import checkpoints, runtime
 from fakeface.models.engine import Model
 from fakeface.quality import UNUSUAL
 from fakeface.stability import reencode
@@ -29,8 +29,13 @@ MADE = sorted((DATA / "eigenfaces").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
-def models() -> list[Model]:
-    return [checkpoints.load(name, device="cpu") for name in NAMES]
+def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
+    """As users load them. What OpenVINO makes of them is kept for the next run of the tests."""
+    kept = getattr(request.config, "cache", None)
+    place = kept.mkdir("fakeface") if kept else tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.platformdirs, "user_cache_path", lambda _: place)
+        return [checkpoints.load(name, device="cpu", engine="auto") for name in NAMES]
 
 
 @pytest.fixture(scope="module")
