@@ -284,7 +284,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=10, help="photos and faces of a turn")
     parser.add_argument("--no-page", action="store_true", help="do not start the page")
     args = parser.parse_args(argv)
-    baseline = args.baseline if args.baseline and (args.baseline / "app.py").exists() else None
+    baseline = args.baseline and args.baseline.resolve()  # the peer starts in that folder
+    baseline = baseline if baseline and (baseline / "app.py").exists() else None
     model = args.model or checkpoints.default()
     parts = [f"{describe_machine()} Default model of the runs: {model}."]
     if baseline is None:

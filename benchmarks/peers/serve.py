@@ -86,7 +86,7 @@ def time_answers(answer: Callable[[dict[str, str]], object], photo: str, runs: i
     with TemporaryDirectory(dir=uploads, ignore_cleanup_errors=True) as place:
         for run in range(runs):
             upload = Path(place) / str(run) / "photo.jpg"  # the page deletes it and its folder
-            upload.parent.mkdir()
+            upload.parent.mkdir(parents=True)
             shutil.copyfile(photo, upload)
             sent = {"path": str(upload), "orig_name": "photo.jpg"}
             times += time_calls(lambda sent=sent: answer(sent), 1)

@@ -125,7 +125,7 @@ def test_the_same_faces_scores_and_verdicts(name, worker, in_python):
     assert found["smallest"] == wanted.smallest
     assert len(found["small"]) == len(wanted.too_small)
     assert len(found["faces"]) == len(wanted.faces)
-    moved = 0
+    moved = far = 0
     how = fakeface.load(fakeface.default()).calibration
     turning = how.real_below, how.fake_above
     for face, report in zip(found["faces"], wanted.faces):
@@ -135,7 +135,8 @@ def test_the_same_faces_scores_and_verdicts(name, worker, in_python):
         if box != report.face.box:  # of small faces in a group; another crop has another score
             moved += 1
             continue
-        assert face["p"] == pytest.approx(score.p_fake, abs=CLOSE)
+        assert face["p"] == pytest.approx(score.p_fake, abs=2 * CLOSE)
+        far += abs(face["p"] - score.p_fake) > CLOSE
         if min(abs(score.p_fake - limit) for limit in turning) <= CLOSE:
             continue  # beside a threshold the verdict, and so the copies looked at, may differ
         assert face["verdict"] == STYLES[score.verdict]
@@ -144,6 +145,7 @@ def test_the_same_faces_scores_and_verdicts(name, worker, in_python):
         for copy, variant in zip(face["copies"], score.variants):
             assert copy["p"] == pytest.approx(variant.p_fake, abs=CLOSE_IN_COPIES)
     assert moved <= len(wanted.faces) / 4
+    assert far <= len(wanted.faces) / 20  # of a single face, none
     if wanted.crowds:
         crowd = wanted.crowds[0]
         assert (found["crowd"]["faces"], found["crowd"]["generated"]) == (
