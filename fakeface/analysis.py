@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
-import torch
 
 from fakeface import quality
 from fakeface.crowd import FalseAlarms, judge_together
@@ -23,6 +22,7 @@ from fakeface.faces import Detector, is_judgeable
 from fakeface.images import decoder as images
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_region
+from fakeface.models.tensors import join
 from fakeface.stability import COPIES, may_turn, settle, variants
 from fakeface.types import (
     RGB,
@@ -322,7 +322,7 @@ def _split(items: Sequence[_T]) -> list[Sequence[_T]]:
 
 def _forward(model: Model, views: Sequence[_View]) -> tuple[FloatArray, FloatArray]:
     """Logits (N,) and styles (N, D) of the faces of some views, in one batch."""
-    return model.forward(torch.cat([model.tensor(image, b) for image, b in views if b]))
+    return model.forward(join([model.tensor(image, b) for image, b in views if b]))
 
 
 def _score(model: Model, logits: FloatArray, seconds: float) -> Score:

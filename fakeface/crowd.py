@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import false_discovery_control
 
 from fakeface.types import Crowd, Score, Verdict
 
@@ -112,8 +111,15 @@ def beyond_chance(
         alarms: of the model that gave the scores.
     """
     rates = np.where(alone, alarms.rate(p_fake), 1.0)
-    stays: npt.NDArray[np.bool_] = alone & (false_discovery_control(rates, axis=-1) <= alarms.limit)
+    stays: npt.NDArray[np.bool_] = alone & (_adjust(rates) <= alarms.limit)
     return stays
+
+
+def _adjust(rates: _Numbers) -> _Numbers:
+    """The rates of the faces of each picture, (..., faces), corrected for how many they are."""
+    from scipy.stats import false_discovery_control  # here, since it takes long to import
+
+    return np.asarray(false_discovery_control(rates, axis=-1))
 
 
 def judge_together(
@@ -139,7 +145,7 @@ def judge_together(
         replace(score, verdict=Verdict.UNSURE, by_chance=True) if lost else score
         for score, lost in zip(scores, alone & ~stays)
     ]
-    p_picture = alarms.score(float(false_discovery_control(alarms.rate(p_fake)).min()))
+    p_picture = alarms.score(float(_adjust(alarms.rate(p_fake)).min()))
     if stays.any():
         p_picture = max(p_picture, alarms.fake_above)
     else:  # below the threshold, as the verdict is

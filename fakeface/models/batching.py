@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fakeface.models.engine import Model
+from fakeface.models.tensors import join
 from fakeface.types import FloatArray
 
 
@@ -40,7 +41,7 @@ class MergedModel(Model):
 
     def _run(self, taken: list[tuple[torch.Tensor, Future[tuple[FloatArray, FloatArray]]]]) -> None:
         try:
-            logits, features = super().forward(torch.cat([batch for batch, _ in taken]))
+            logits, features = super().forward(join([batch for batch, _ in taken]))
         except BaseException as error:
             for _, answer in taken:
                 answer.set_exception(error)

@@ -31,6 +31,7 @@ from fakeface.models.runtime import (
     computes_bf16,
     read_network,
 )
+from fakeface.models.tensors import mirror, stack
 from fakeface.types import RGB, Box, EngineError, FloatArray, Score
 
 ENGINES: Final = ("auto", "torch", "openvino", "int8")
@@ -164,8 +165,8 @@ class Model:
     def tensor(self, image: RGB, boxes: Sequence[Box]) -> torch.Tensor:
         """The faces of a picture as the network's input, (N, 3, S, S) on its device."""
         faces = [face_tensor(image, box, self.preprocessing) for box in boxes]
-        batch = torch.stack(faces).to(self.device)
-        return batch.contiguous(memory_format=torch.channels_last)
+        batch = stack(faces).to(self.device)
+        return batch if self.runtime else batch.contiguous(memory_format=torch.channels_last)
 
     def forward(self, batch: torch.Tensor) -> tuple[FloatArray, FloatArray]:
         """Raw logits and the style of an input from `tensor`; half precision on a GPU.
@@ -180,7 +181,7 @@ class Model:
         with self.lock, torch.inference_mode(), self.precision():
             for part in self._parts(batch):
                 z, style = self._pass(part)
-                mirrored, _ = self._pass(part.flip(3))
+                mirrored, _ = self._pass(mirror(part))
                 logits.append(((z + mirrored) / 2).flatten().cpu().numpy())
                 styles.append(style.cpu().numpy())
         return np.concatenate(logits), np.concatenate(styles)

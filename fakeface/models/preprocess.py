@@ -71,7 +71,9 @@ def face_tensor(
         crop = augment(crop)
     # Pillow's filter widens when it shrinks, so large faces do not alias.
     square = Image.fromarray(crop).resize((how.size, how.size), Image.Resampling.BICUBIC)
-    scaled = np.asarray(square, dtype=np.float32) / 255.0
-    mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
-    normal = (scaled - mean) / std
-    return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
+    # Channels first: over a last axis of three, NumPy computes far more slowly.
+    channels = np.asarray(square).transpose(2, 0, 1).astype(np.float32, order="C")
+    channels /= 255.0
+    channels -= np.array(how.mean, np.float32)[:, None, None]
+    channels /= np.array(how.std, np.float32)[:, None, None]
+    return torch.from_numpy(channels)

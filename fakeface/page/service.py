@@ -91,11 +91,13 @@ def prepare(example: Path) -> None:
 
 
 def load_everything() -> None:
-    """Load the detector, every installed model, and the code for heatmaps.
+    """Load the detector, every installed model, and the code for heatmaps and groups.
 
     A model that cannot be loaded is logged: it must not cost the others.
     """
-    import fakeface.explain  # noqa: F401  (it takes a second, in each forked process anew)
+    import scipy.stats  # noqa: F401  (both take long, and would in each forked process anew)
+
+    import fakeface.explain  # noqa: F401
 
     try:
         names = [card.name for card in checkpoints.installed()]
