@@ -143,7 +143,6 @@ def pytest_collection(session: pytest.Session) -> Iterator[object]:
     try:
         return (yield)
     finally:
-        gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)  # some libraries complain of what is left when Python ends
         gc.set_threshold(20_000, 20, 20)

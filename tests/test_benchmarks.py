@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench, cuda
+from benchmarks import bench, cuda, memory
 from benchmarks.pictures import fill, megapixel_photo
 from fakeface.images import decoder
 
@@ -32,6 +32,28 @@ def test_pictures_of_a_data_set_are_those_of_test(tmp_path: Path) -> None:
     folder.mkdir()
     assert fill(folder, 300, manifest).startswith("3 test pictures")
     assert sorted(path.name for path in folder.iterdir()) == ["1.jpg", "3.jpg", "5.jpg"]
+
+
+def test_few_of_many_files_are_pictures_of_their_own(tmp_path: Path) -> None:
+    memory.fill_with_links(tmp_path, 40, different=3, fresh=10, manifest=None)
+    files = sorted((tmp_path / "links").iterdir())
+    assert len(files) == 40
+    assert [n for n, path in enumerate(files) if not path.is_symlink()] == [0, 10, 20, 30]
+    assert len({path.read_bytes() for path in files}) == 3 + 4
+
+
+def test_memory_is_read_while_rows_are_written(tmp_path: Path, monkeypatch) -> None:
+    class Scan:
+        def poll(self) -> None:
+            with table.open("a") as file:
+                file.write("row\n" * 4)
+
+    table = tmp_path / "out.csv"
+    table.write_text("head\n")
+    monkeypatch.setattr(memory, "measure_memory", lambda process: 7.0)
+    monkeypatch.setattr(memory.time, "sleep", lambda seconds: None)
+    seen = [(rows, held) for rows, held, _ in memory.watch(Scan(), table, 40)]
+    assert seen == [(rows, 7.0) for rows in range(4, 44, 4)]
 
 
 def test_a_ratio_is_of_one_round_and_has_its_spread() -> None:

@@ -201,7 +201,7 @@ def test_credentials_on_a_server_are_not_fetched(camera):
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         data = signed(camera, address=f"http://127.0.0.1:{server.server_port}/credentials")
         finding = one(data)
         assert not asked

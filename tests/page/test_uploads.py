@@ -188,7 +188,7 @@ def web(portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     anywhere = fetch.Network(allows=lambda _: True, ports=None)
     monkeypatch.setattr(fetch, "fetch", functools.partial(fetch.fetch, network=anywhere))

@@ -65,7 +65,7 @@ def served(folder: Path, *, isolated: bool = False) -> Iterator[Site]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     site = Site(f"http://127.0.0.1:{server.server_port}/")
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield site
