@@ -40,8 +40,8 @@ from train.evaluation.inference import predict
 from train.evaluation.linear_probe import Probe, add_probe_arguments
 from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval, wilson
-from train.evaluation.runs import load_run
 from train.evaluation.store import RESULTS, read_json, round_numbers, write_json
+from train.training.finished import load_run
 from train.training.initialise import initialise
 from train.training.loop import fit
 from train.training.memory import keep_freed

@@ -35,8 +35,8 @@ from train.datasets.sources import add_data_arguments, read_data
 from train.evaluation.inference import BATCH, quick_logits
 from train.evaluation.measure import SEED
 from train.evaluation.metrics import Array, auc_interval
-from train.evaluation.runs import load_run
 from train.evaluation.store import write_json
+from train.training.finished import load_run
 
 
 def hit(heat: FloatArray, region: Array) -> bool:

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-
 from fakeface.faces import Detector
-from fakeface.models.backbones import BACKBONES, build
-from fakeface.models.calibrate import Calibration
-from fakeface.models.card import Card
-from fakeface.models.engine import Model
-from fakeface.models.preprocess import Preprocessing
 from train.datasets.records import Record
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.store import RESULTS, write_json
-
-
-def load_run(folder: Path, device: str | None = None) -> Model:
-    """The best weights of a training run, not calibrated yet."""
-    recipe = json.loads((folder / "run.json").read_text())["recipe"]
-    backbone = BACKBONES[recipe["backbone"]]
-    weights = (folder / "best.safetensors").read_bytes()
-    network = build(backbone.name)
-    network.load_state_dict(safetensors.torch.load(weights))
-    card = Card(
-        name=folder.name,
-        title=folder.name,
-        backbone=backbone.name,
-        preprocessing=Preprocessing(recipe["size"], recipe["margin"], backbone.mean, backbone.std),
-        calibration=Calibration(1.0, 0.0, 1.0),
-        sha256=hashlib.sha256(weights).hexdigest(),
-    )
-    return Model(card, network, device)
+from train.training.finished import describe_finished, load_run
 
 
 def describe_run(folder: Path, title: str | None) -> dict[str, Any]:
     """What a run learnt from, for the table of data sets against each other."""
-    run = json.loads((folder / "run.json").read_text())
+    run = describe_finished(folder)
     keys = ("command", "data", "pictures", "photographs", "families_of_fakes")
     return {
         "title": title or folder.name,

@@ -23,13 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from accelerate import Accelerator
 
 from fakeface.faces import Detector, open_detector
-from fakeface.models import checkpoints
-from fakeface.models.backbones import BACKBONES, build
 from fakeface.types import FakefaceError
 from train.datasets import shards
 from train.datasets.donors import Donors, Landmarker, find_landmarks
@@ -37,12 +34,13 @@ from train.datasets.faces import face_cache, find_faces
 from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Member, Teacher
+from train.training.finished import load_finished
 from train.training.initialise import initialise
 from train.training.loop import fit
 from train.training.memory import keep_freed
 from train.training.precision import PRECISIONS
 from train.training.recipes import Recipe, load_recipe
-from train.training.run import BEST, Run
+from train.training.run import Run
 
 log = logging.getLogger("train")
 
@@ -57,24 +55,9 @@ def teach(run: Run, folders: Sequence[Path]) -> Teacher:
     Raises:
         FakefaceError: one of them holds neither.
     """
-    members = [_read_member(folder, run.device) for folder in folders]
+    models = [load_finished(folder, str(run.device)) for folder in folders]
+    members = [Member(m.network, m.backbone, m.preprocessing.size, m.calibration) for m in models]
     return Teacher(members, run.model, run.backbone, run.recipe.hints)
-
-
-def _read_member(folder: Path, device: torch.device) -> Member:
-    if (folder / "card.json").exists():
-        model = checkpoints.load(
-            folder.name, root=folder.parent, device=str(device), engine="torch"
-        )
-        size = model.preprocessing.size
-        return Member(model.network, model.backbone, size, model.calibration)
-    if not (folder / BEST).exists():
-        raise FakefaceError(f"{folder} holds no finished run and no model; give another teacher.")
-    recipe = json.loads((folder / "run.json").read_text())["recipe"]
-    backbone = BACKBONES[recipe["backbone"]]
-    network = build(backbone.name).to(device)
-    network.load_state_dict(safetensors.torch.load_file(folder / BEST))
-    return Member(network, backbone, recipe["size"])
 
 
 def pick_detector(args: argparse.Namespace) -> tuple[Detector, Path]:

@@ -18,17 +18,16 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
 from accelerate import Accelerator
 
 from fakeface.faces import open_detector
-from fakeface.models import checkpoints
 from fakeface.types import CheckpointMismatch
 from train.datasets.faces import face_cache, find_faces
 from train.datasets.sources import add_data_arguments, read_data, short
+from train.training.finished import describe_finished, load_finished
 from train.training.recipes import Recipe, complete
 from train.training.run import BEST, Run
 
@@ -54,15 +53,6 @@ def mix_weights(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch
     }
 
 
-def read_run(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The weights of a finished run, or of a model, and how they were made."""
-    if (folder / "card.json").exists():
-        model = checkpoints.load(folder.name, root=folder.parent, device="cpu", engine="torch")
-        return model.network.state_dict(), dict(model.card.training)
-    weights = safetensors.torch.load_file(folder / BEST)
-    return weights, json.loads((folder / "run.json").read_text())
-
-
 def main(argv: list[str] | None = None) -> None:
     """The command line; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -78,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    weights, told = zip(*map(read_run, args.runs))
+    weights = [load_finished(run, "cpu").network.state_dict() for run in args.runs]
+    told = [describe_finished(run) for run in args.runs]
     # Runs of one backbone may have grown in size; the mean looks at faces as the last of them did.
     seen = {(t["recipe"]["backbone"], t["recipe"]["margin"]) for t in told}
     if len(seen) > 1:
