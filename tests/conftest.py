@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import fakeface.models  # noqa: F401  (before any test imports openvino)
+import fakeface.programs  # noqa: F401  (before any test imports openvino)
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import cv2
-import huggingface_hub
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import skimage.data

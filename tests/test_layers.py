@@ -19,9 +19,9 @@ ROOT = Path(fakeface.__file__).parents[1]
 # The modules and packages of each package, in the order of the data.
 ORDER = {
     "fakeface": [
-        "types", "fields", "contract", "secrets", "files", "names", "progress", "workers",
-        "images", "evidence", "faces", "models", "stability", "quality", "crowd", "explain",
-        "analysis", "batch", "scan", "report", "page", "cli", "__main__",
+        "types", "fields", "contract", "secrets", "files", "names", "progress", "programs",
+        "workers", "images", "evidence", "faces", "models", "stability", "quality", "crowd",
+        "explain", "analysis", "batch", "scan", "report", "page", "cli", "__main__",
     ],
     "train": [
         "augment", "datasets", "training", "evaluation", "reporting", "formats", "convert",

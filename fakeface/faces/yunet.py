@@ -15,10 +15,10 @@ from typing import Final
 import cv2
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
 from fakeface.faces.boxes import NOTHING, Found, to_faces
 from fakeface.faces.tiles import look_everywhere, smallest
+from fakeface.faces.yunet_program import MOST, OVERLAP, SCORE, Rows, compile_yunet
 from fakeface.types import RGB, DetectorError, Face, FloatArray
 
 REPOSITORY: Final = "opencv/face_detection_yunet"
@@ -36,7 +36,7 @@ _SURE = 0.91
 
 
 class YuNet:
-    """OpenCV's FaceDetectorYN on a YuNet file whose sha256 is the pinned one."""
+    """A YuNet file whose sha256 is the pinned one: OpenVINO runs it, or OpenCV's FaceDetectorYN."""
 
     name = "yunet"
 
@@ -52,9 +52,11 @@ class YuNet:
                 f"The face detector {path} is not the expected file; delete it to use another."
             )
         self._net = cv2.FaceDetectorYN.create(
-            "onnx", np.frombuffer(data, np.uint8), np.empty(0, np.uint8), (320, 320), 0.7, 0.3, 500
-        )
-        self._lock = threading.Lock()  # the network keeps its input size between calls
+            "onnx", np.frombuffer(data, np.uint8), np.empty(0, np.uint8), (320, 320),
+            SCORE, OVERLAP, MOST,
+        )  # fmt: skip
+        self._program, self._home = compile_yunet(data), os.getpid()
+        self._lock = threading.Lock()  # neither may be called by two threads at once
 
     def detect(self, image: RGB) -> tuple[Face, ...]:
         """See `Detector.detect`."""
@@ -85,9 +87,12 @@ class YuNet:
         rows = self._run(small)
         return Found(rows[:, :4], rows[:, 14]) if len(rows) else NOTHING
 
-    def _run(self, small: RGB) -> NDArray[np.float64]:
+    def _run(self, small: RGB) -> Rows:
         """The network's rows (N, 15): box, five landmarks as x, y, and score."""
         with self._lock:
+            # OpenVINO's threads are not there in a process that was forked from theirs.
+            if self._program and self._home == os.getpid():
+                return self._program(small)
             self._net.setInputSize((small.shape[1], small.shape[0]))
             rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
         return np.empty((0, 15)) if rows is None else np.asarray(rows, float)

@@ -13,16 +13,16 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import platformdirs
 import torch
 from torch import nn
 
+from fakeface.programs import Precision, load_program
 from fakeface.types import EngineError, FloatArray
 
-Precision: TypeAlias = Literal["f32", "bf16"]
 # A batch, float32 (N, 3, S, S) -> logits (N, 1) and numbers on each face (N, D), float32.
 Runtime: TypeAlias = Callable[[torch.Tensor], tuple[FloatArray, FloatArray]]
 
@@ -151,7 +151,7 @@ def read_network(data: bytes) -> Runtime:
     try:
         import openvino
 
-        program = load_program(openvino.Core().read_model(data), "f32")
+        program = load_program(openvino.Core().read_model(data))
     except (ImportError, RuntimeError) as error:
         raise EngineError(
             f"OpenVINO cannot run the int8 network ({_first_line(error)}); leave int8 out."
@@ -173,18 +173,6 @@ def _compile(graph: Any, precision: Precision) -> Runtime:
         return np.array(logits, np.float32), np.array(numbers, np.float32)
 
     return run
-
-
-def load_program(graph: Any, precision: Precision) -> Any:
-    """A graph as a function of arrays, on this CPU."""
-    import openvino
-
-    # As many threads as torch: several processes may share the processors.
-    options = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    return openvino.Core().compile_model(graph, "CPU", options)
 
 
 @torch.inference_mode()

@@ -26,7 +26,8 @@ from fakeface.models.calibrate import Calibration
 from fakeface.models.card import Shortcuts
 from fakeface.models.engine import Model
 from fakeface.models.preprocess import face_tensor
-from fakeface.models.runtime import PRECISIONS, Precision, Runtime, compile_network, computes_bf16
+from fakeface.models.runtime import PRECISIONS, Runtime, compile_network, computes_bf16
+from fakeface.programs import Precision
 from fakeface.progress import progress
 from fakeface.stability import COPIES, variants
 from train.datasets.faces import Faces, face_cache, find_faces

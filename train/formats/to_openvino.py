@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fakeface.models.runtime import convert, load_program
+from fakeface.models.runtime import convert
+from fakeface.programs import load_program
 from fakeface.types import FloatArray
 from train.formats.network import INPUT, OUTPUT, Network, Run
 

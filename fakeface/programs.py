@@ -1,0 +1,29 @@
+"""Networks as OpenVINO runs them on this CPU."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal, TypeAlias
+
+Precision: TypeAlias = Literal["f32", "bf16"]
+
+# OpenVINO tells its maker of each import, by this package; without it, it uses a stub of its own.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def load_program(graph: Any, precision: Precision = "f32") -> Any:
+    """A graph of OpenVINO's as a function of arrays, which one thread may call at a time.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+        RuntimeError: it cannot run the graph.
+    """
+    import openvino
+    import torch
+
+    # As many threads as torch: several processes may share the processors.
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return openvino.Core().compile_model(graph, "CPU", options)
