@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fakeface.report.overlay import overlay
     from fakeface.report.record import to_dict
 
-__version__ = "0.10.1"
+__version__ = "0.10.2"
 
 __all__ = [
     "Analysis",

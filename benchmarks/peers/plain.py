@@ -1,7 +1,7 @@
 """The peer that is a plain loop: PIL, torchvision's transforms, eager PyTorch, one pass a face.
 
-It has the same face detector, the same weights and the same squares around faces, and judges the
-largest face of each file alone, one file after the other, as a first script would.
+It has the same face detector, run by OpenCV, the same weights and the same squares around faces, and
+judges the largest face of each file alone, one file after the other, as a first script would.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from PIL import Image
 from serve import serve, time_calls  # type: ignore[import-not-found]
 from torchvision import transforms
 
-from fakeface.faces import largest, open_detector
+from fakeface.faces import YuNet, largest, open_detector
 from fakeface.models import checkpoints
 from fakeface.models.preprocess import face_region
 
 NAME = sys.argv[1]
 model, detector = checkpoints.load(NAME, engine="torch"), open_detector()
+if isinstance(detector, YuNet):
+    detector._program = None  # OpenCV runs it
 how = model.preprocessing
 to_tensor = transforms.Compose(
     [

@@ -34,7 +34,7 @@ from train.datasets.faces import face_cache, find_faces
 from train.datasets.records import Record, SourceError, check_groups, fingerprint, only
 from train.datasets.sources import add_data_arguments, read_data, short
 from train.training.distil import Member, Teacher
-from train.training.finished import load_finished
+from train.training.finished import describe_finished, load_finished
 from train.training.initialise import initialise
 from train.training.loop import fit
 from train.training.memory import keep_freed
@@ -119,11 +119,10 @@ def describe(
 
 def _read_history(folder: Path) -> dict[str, Any] | None:
     """How the weights in a folder were made: those of a run or of a model, or None."""
-    for name, key in (("run.json", None), ("card.json", "training")):
-        if (folder / name).exists():
-            told: dict[str, Any] = json.loads((folder / name).read_text())
-            return told[key] if key else told
-    return None
+    try:
+        return describe_finished(folder)
+    except FakefaceError:
+        return None
 
 
 def main(argv: list[str] | None = None) -> None:
