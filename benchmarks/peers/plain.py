@@ -1,7 +1,7 @@
 """The peer that is a plain loop: PIL, torchvision's transforms, eager PyTorch, one pass a face.
 
-It has the same face detector, run by OpenCV, the same weights and the same squares around faces, and
-judges the largest face of each file alone, one file after the other, as a first script would.
+It has the same face detector, run by OpenCV, the same weights and the same squares around faces.
+It judges the largest face of each file alone, one file after the other, as a first script would.
 """
 
 from __future__ import annotations
