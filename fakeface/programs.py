@@ -11,8 +11,14 @@ Precision: TypeAlias = Literal["f32", "bf16"]
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def load_program(graph: Any, precision: Precision = "f32") -> Any:
+def load_program(graph: Any, precision: Precision = "f32", *, many_shapes: bool = False) -> Any:
     """A graph of OpenVINO's as a function of arrays, which one thread may call at a time.
+
+    Args:
+        graph: as OpenVINO reads it.
+        precision: what it computes in.
+        many_shapes: its input has another shape at every other call. What OpenVINO prepares for a
+            shape is then hardly kept: for YuNet it grew to 800 MB in 1,500 pictures.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -26,4 +32,6 @@ def load_program(graph: Any, precision: Precision = "f32") -> Any:
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
+    if many_shapes:
+        options["CPU_RUNTIME_CACHE_CAPACITY"] = 16
     return openvino.Core().compile_model(graph, "CPU", options)

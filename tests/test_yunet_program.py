@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -103,6 +105,19 @@ def test_a_face_lies_where_its_square_says() -> None:
     assert score == pytest.approx(0.9)
 
 
+def test_little_is_kept_of_each_shape(network: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    real = openvino.Core.compile_model
+
+    def compile_model(core: object, graph: object, device: str, options: dict[str, object]) -> Any:
+        given.append(options)
+        return real(core, graph, device, options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
+    assert compile_yunet(network) is not None
+    assert [options["CPU_RUNTIME_CACHE_CAPACITY"] for options in given] == [16]
+
+
 @pytest.fixture
 def file(network: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The network in the place of YuNet's file."""
@@ -113,7 +128,7 @@ def file(network: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def test_without_openvino_opencv_runs_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_program(graph: object) -> None:
+    def load_program(graph: object, **options: object) -> None:
         raise RuntimeError("no such instruction\nand more")
 
     wanted = yunet.YuNet(file).detect(NOISE)

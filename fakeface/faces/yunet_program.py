@@ -38,7 +38,7 @@ def compile_yunet(data: bytes) -> Callable[[RGB], Rows] | None:
 
         graph = openvino.Core().read_model(data)
         graph.reshape({graph.input(0): openvino.PartialShape([1, 3, -1, -1])})
-        program = load_program(graph)
+        program = load_program(graph, many_shapes=True)
     except (ImportError, RuntimeError) as error:
         log.info("OpenVINO cannot run YuNet (%s), so OpenCV does.", str(error).partition("\n")[0])
         return None
