@@ -45,6 +45,20 @@ _lock = threading.Lock()
 _users: Counter[Path] = Counter()
 
 
+class Waiting(set[str]):
+    """The uploads that are still there; Gradio deletes what is older than KEEP.
+
+    Its thread goes through them while others come and go, so what it goes through is a copy: the
+    change of a set under its hands would end that thread, and then nothing would be deleted.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(frozenset(self))  # copied at once, and not by this method
+
+
+waiting: Final = Waiting()
+
+
 class Page(gr.Blocks):
     """Blocks that see no files in what browsers and programs send.
 
@@ -52,6 +66,11 @@ class Page(gr.Blocks):
     those of `fetch` and into a file that all who name this address share. So it is not told which
     values are files; the handlers open them with the functions below.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.upload_file_set = waiting
+        self.temp_file_sets = [waiting]
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], *rest: Any, **options: Any
@@ -85,7 +104,7 @@ async def receive_upload(request: Request) -> Response:
     finally:
         if not paths:  # as where the client went away half-way, of which Gradio keeps the half
             shutil.rmtree(folder, ignore_errors=True)
-    blocks.upload_file_set.update(paths)  # from which Gradio deletes what is older than KEEP
+    waiting.update(map(str, paths))
     return JSONResponse([str(path) for path in paths])
 
 
@@ -207,6 +226,7 @@ def hold(*uploads: Upload) -> Iterator[None]:
 def _delete(path: Path) -> None:
     """Delete a file, and the folders that were made for it."""
     root = _root()
+    waiting.discard(str(path))
     with suppress(OSError):
         path.unlink()
         for folder in path.parents:

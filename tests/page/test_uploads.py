@@ -7,6 +7,7 @@ import base64
 import functools
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio import processing_utils
+from gradio.route_utils import delete_files_created_by_app
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
@@ -26,7 +28,7 @@ from starlette.testclient import TestClient
 
 import app
 from fakeface.images import fetch
-from fakeface.page.uploads import ROUTE, find_upload, hold, read_upload, receive
+from fakeface.page.uploads import ROUTE, Page, find_upload, hold, read_upload, receive, waiting
 from fakeface.types import FakefaceError, ImageError
 from tests.page.helpers import Send, files_in, in_a_loop
 
@@ -38,10 +40,9 @@ PROGRAMS = 3  # the same, where each way is tried
 def server(uploads: Path) -> Iterator[TestClient]:
     """The route alone, in the place of Gradio's."""
     served = Starlette(routes=[ROUTE])
-    blocks = SimpleNamespace(max_file_size=1000, upload_file_set=set())
+    blocks = SimpleNamespace(max_file_size=1000)
     served.get_blocks = lambda: blocks
     with TestClient(served) as client:
-        client.waiting = blocks.upload_file_set
         yield client
 
 
@@ -54,12 +55,34 @@ def upload(server: TestClient, data: bytes, name: str = "photo.jpg") -> dict[str
 def test_equal_uploads_are_files_of_their_own(server: TestClient, uploads: Path) -> None:
     ours = [upload(server, b"the same") for _ in range(CLIENTS)]
     assert len({one["path"] for one in ours}) == CLIENTS
-    assert server.waiting == {one["path"] for one in ours}  # which Gradio deletes when they are old
+    assert {one["path"] for one in ours} <= waiting  # which Gradio deletes when they are old
     for number, one in enumerate(ours, 1):
         with hold(one):
             assert read_upload(one) == (b"the same", "photo.jpg")
         assert len(files_in(uploads)) == CLIENTS - number
     assert list(uploads.iterdir()) == []
+    assert waiting.isdisjoint(one["path"] for one in ours)
+
+
+def test_old_uploads_are_deleted_while_new_ones_come(
+    server: TestClient, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an hour of load Gradio's thread that does so met a set that had changed, and ended."""
+    page = in_a_loop(Page)
+    old = [upload(server, b"nobody asks for this")["path"] for _ in range(3)]
+    remove, late = os.remove, []
+
+    def remove_while_one_comes(path: str) -> None:
+        remove(path)
+        late.append(f"{uploads}/late/{len(late)}")
+        waiting.add(late[-1])
+
+    monkeypatch.setattr(os, "remove", remove_while_one_comes)
+    delete_files_created_by_app(page, 0)
+    assert len(late) == len(old)
+    assert files_in(uploads) == []
+    assert waiting.issuperset(late) and waiting.isdisjoint(old)
+    waiting.difference_update(late)
 
 
 def test_what_the_route_refuses(server: TestClient, uploads: Path) -> None:
