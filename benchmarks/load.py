@@ -22,11 +22,13 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 import numpy as np
@@ -88,14 +90,16 @@ def make_picture(portrait: bytes, number: int) -> bytes:
 
 
 @contextlib.contextmanager
-def run_server(queue: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server process and its address, once it answers."""
+def run_server(queue: int, errors: IO[bytes]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server process and its address, once it answers; what it says of faults goes to a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "app.py", "--queue", str(queue)]
     where = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=where, stdout=subprocess.DEVNULL, stderr=errors
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(port, process)
@@ -232,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if max(tally.busy_seconds, default=0) > MOST_BUSY:
             bad.append(f"with {name} clients it took more than {MOST_BUSY:g} s to say busy")
 
-    with run_server(options.queue) as (url, process):
+    with tempfile.TemporaryFile() as errors, run_server(options.queue, errors) as (url, process):
         data = portrait.read_bytes()
         pictures = [make_picture(data, n) for n in range(max(8, *options.clients))]
         asyncio.run(press(url, pictures[:4], 5))  # warm
@@ -249,6 +253,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ended = asyncio.run(stop_under_load(url, process, pictures[:8]))
         if ended.wrong:
             bad.append("a request was lost when the server stopped")
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+        if "Traceback" in said:  # of a thread of its own, say, which no client is told of
+            print(said)
+            bad.append("the server met an error that it does not expect")
     sentence = (
         f"Memory: {before:.0f} MiB warm, {settled:.0f} before the last row and {after:.0f} after "
         f"it ({(after / settled - 1):+.1%}). SIGTERM with 8 requests under way: "
