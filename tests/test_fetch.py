@@ -455,10 +455,10 @@ def test_servers_that_drip(first, drops):
     begin = time.monotonic()
     with (
         raw(lambda visitor: drip(visitor, first, drops)) as url,
-        pytest.raises(FetchFailed, match=r"within 0\.4 seconds"),
+        pytest.raises(FetchFailed, match=r"within 0\.2 seconds"),
     ):
-        fetch(url, seconds=0.4, network=HERE)
-    assert 0.3 < time.monotonic() - begin < 1.5
+        fetch(url, seconds=0.2, network=HERE)
+    assert 0.15 < time.monotonic() - begin < 1.5
 
 
 def test_redirects_share_the_time(monkeypatch):

@@ -9,9 +9,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import app
 from fakeface.page import service
-from tests.page.helpers import Send, in_a_loop
+from tests.page.helpers import Send, open_page
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +46,6 @@ def send(uploads: Path) -> Send:
 @pytest.fixture
 def address(untrained: Path, uploads: Path) -> Iterator[str]:
     """The address of a page that runs in this process, with the one model `untrained`."""
-    page: gr.Blocks = in_a_loop(lambda: app.serve(prevent_thread_lock=True, quiet=True))
+    page: gr.Blocks = open_page()
     yield page.local_url.rstrip("/")
     page.close()

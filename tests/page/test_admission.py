@@ -21,11 +21,10 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-import app
 from fakeface.page import admission, api
 from fakeface.page.admission import Admission
 from fakeface.page.errors import BUSY
-from tests.page.helpers import files_in, in_a_loop
+from tests.page.helpers import files_in, open_page
 from tests.page.test_uploads import ask_mcp
 
 UPLOAD, JOIN, CALL = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/call/check"
@@ -179,9 +178,7 @@ def saturated(
         return judge_file(*arguments)
 
     monkeypatch.setattr(api, "judge_file", wait_and_judge)
-    page: gr.Blocks = in_a_loop(
-        lambda: app.serve(queue=1, mcp=True, prevent_thread_lock=True, quiet=True)
-    )
+    page: gr.Blocks = open_page(queue=1, mcp=True)
     address = page.local_url.rstrip("/")
 
     def ask() -> str:

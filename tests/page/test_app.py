@@ -12,7 +12,7 @@ import pytest
 import app
 from fakeface.page import service
 from fakeface.page.security import make_policy
-from tests.page.helpers import in_a_loop
+from tests.page.helpers import in_a_loop, open_page
 
 
 def test_the_page_stands_without_a_model(
@@ -37,7 +37,7 @@ def test_the_tabs_are_put_together(untrained: Path, uploads: Path) -> None:
 
 def test_few_visits_are_remembered(untrained: Path, uploads: Path) -> None:
     """Each call of a program is a visit, of which Gradio would keep ten thousand."""
-    page = in_a_loop(lambda: app.serve(prevent_thread_lock=True, quiet=True))
+    page = open_page()
     for number in range(3 * app.SESSIONS):
         assert page.state_holder[f"visit {number}"]
     assert len(page.state_holder.session_data) == app.SESSIONS

@@ -30,7 +30,7 @@ import app
 from fakeface.images import fetch
 from fakeface.page.uploads import ROUTE, Page, find_upload, hold, read_upload, receive, waiting
 from fakeface.types import FakefaceError, ImageError
-from tests.page.helpers import Send, files_in, in_a_loop
+from tests.page.helpers import Send, files_in, in_a_loop, open_page
 
 CLIENTS = 8
 PROGRAMS = 3  # the same, where each way is tried
@@ -188,7 +188,7 @@ def test_equal_uploads_of_many_clients_are_all_answered(
 def tools(untrained: Path, uploads: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a page that is an MCP server too, and takes all clients at once."""
     monkeypatch.setattr(app.api, "LIMITS", {"concurrency_limit": PROGRAMS})
-    page: gr.Blocks = in_a_loop(lambda: app.serve(mcp=True, prevent_thread_lock=True, quiet=True))
+    page: gr.Blocks = open_page(mcp=True)
     yield page.local_url.rstrip("/")
     page.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from fakeface.models import checkpoints
 from fakeface.models.backbones import BACKBONES, build
 from fakeface.models.calibrate import Calibration
 from fakeface.models.preprocess import Preprocessing
+from tests.page.helpers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # FAKEFACE_CHROMIUM, else the first that the PATH has; empty where there is none.
@@ -110,13 +110,6 @@ def models_for_tests(root: Path, default_only: bool = False) -> Path:
     if not names:
         random_checkpoint(root)
     return root
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

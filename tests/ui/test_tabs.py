@@ -22,8 +22,9 @@ from fakeface.models.evaluation_sets import set_title
 from fakeface.page.errors import BUSY
 from fakeface.report.record import to_dict
 from fakeface.types import Verdict
+from tests.page.helpers import free_port
 from tests.test_html_report import analysis
-from tests.ui.serve import AT_REST, free_port
+from tests.ui.serve import AT_REST
 from tests.ui.test_page import (
     BAD,
     DESKTOP,
