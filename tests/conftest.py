@@ -24,6 +24,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # the tests fetch nothing
 os.environ["DATA_TESTS_YUNET"] = os.environ.pop("FAKEFACE_YUNET", "")  # for marker `data` alone
 os.environ["FAKEFACE_ENGINE"] = "torch"  # compiling each network of a test would take its time
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The last of what is done at the end of a process that ran its part of the tests: to free each
+    # of a million objects would take another three seconds.
+    atexit.register(os._exit, 0)
+
 if TYPE_CHECKING:
     import torch
 
