@@ -115,7 +115,7 @@ def test_little_is_kept_of_each_shape(network: bytes, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
     assert compile_yunet(network) is not None
-    assert [options["CPU_RUNTIME_CACHE_CAPACITY"] for options in given] == [16]
+    assert [0 < options["CPU_RUNTIME_CACHE_CAPACITY"] < 1000 for options in given] == [True]
 
 
 @pytest.fixture
