@@ -124,6 +124,7 @@ def file(network: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     path = tmp_path / "yunet.onnx"
     path.write_bytes(network)
     monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(network).hexdigest())
+    monkeypatch.delenv("FAKEFACE_ENGINE")
     return path
 
 
@@ -131,11 +132,18 @@ def test_without_openvino_opencv_runs_it(file: Path, monkeypatch: pytest.MonkeyP
     def load_program(graph: object, **options: object) -> None:
         raise RuntimeError("no such instruction\nand more")
 
-    wanted = yunet.YuNet(file).detect(NOISE)
+    both = yunet.YuNet(file)
+    assert both._program is not None
+    wanted = both.detect(NOISE)
     monkeypatch.setattr(yunet_program, "load_program", load_program)
     alone = yunet.YuNet(file)
     assert alone._program is None
     assert [face.box for face in alone.detect(NOISE)] == [face.box for face in wanted] != []
+
+
+def test_who_asks_for_torch_gets_no_openvino(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKEFACE_ENGINE", "torch")
+    assert yunet.YuNet(file)._program is None
 
 
 def test_a_forked_process_asks_opencv(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

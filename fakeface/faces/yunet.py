@@ -55,7 +55,9 @@ class YuNet:
             "onnx", np.frombuffer(data, np.uint8), np.empty(0, np.uint8), (320, 320),
             SCORE, OVERLAP, MOST,
         )  # fmt: skip
-        self._program, self._home = compile_yunet(data), os.getpid()
+        torch_alone = os.environ.get("FAKEFACE_ENGINE") == "torch"
+        self._program = None if torch_alone else compile_yunet(data)
+        self._home = os.getpid()
         self._lock = threading.Lock()  # neither may be called by two threads at once
 
     def detect(self, image: RGB) -> tuple[Face, ...]:
