@@ -1,9 +1,10 @@
-"""The ResNet-18 that 0.6.0 to 0.8.0 ship: three runs, each from the one before.
+"""The ResNet-18 that 0.10.2 ships: four runs, each from the one before.
 
 The first starts from ImageNet weights, which at the time were at hand up to the third stage alone;
 each other one from the best weights of the run before it (`--init runs/BEFORE/best.safetensors`).
 """
 
+from train.augment.degrade import Augmentation
 from train.training.recipes import Phase, Recipe
 
 RUNS = {
@@ -33,5 +34,24 @@ RUNS = {
         blend_share=0.25,
         patch_loss=0.5,
         seed=6,
+    ),
+    # What two others say together, on the pool's fourth edition; --init
+    # checkpoints/resnet18/model.safetensors --teacher checkpoints/mobilenetv2_100
+    # experiments/tf_efficientnet_lite2
+    "pool_resnet18_distilled": Recipe(
+        backbone="resnet18",
+        size=192,
+        phases=(Phase("all layers", stages=5, epochs=7, lr=5e-4),),
+        samples=8000,
+        ema=0.998,
+        swap_share=0.2,
+        blend_share=0.25,
+        swap_blends=0.5,
+        by_family=True,
+        patience=7,
+        patch_loss=0.5,
+        hints=0.0,
+        augmentation=Augmentation(webp=0.2, avif=0.06),
+        seed=10,
     ),
 }
