@@ -36,11 +36,9 @@ def load_run(folder: Path, device: str | None = None) -> Model:
     Raises:
         FakefaceError: the folder holds no finished run.
     """
-    if not (folder / BEST).exists():
-        raise FakefaceError(f"{folder} holds no finished run and no model; name another folder.")
-    recipe = describe_finished(folder)["recipe"]
+    recipe = json.loads(_read(folder, "run.json"))["recipe"]
     backbone = BACKBONES[recipe["backbone"]]
-    weights = (folder / BEST).read_bytes()
+    weights = _read(folder, BEST)
     network = build(backbone.name)
     network.load_state_dict(safetensors.torch.load(weights))
     card = Card(
@@ -62,10 +60,15 @@ def describe_finished(folder: Path) -> dict[str, Any]:
     """
     if (folder / "card.json").exists():
         return dict(checkpoints.read_card(folder).training)
+    found: dict[str, Any] = json.loads(_read(folder, "run.json"))
+    return found
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """One of the files that a finished run leaves."""
     try:
-        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        return (folder / name).read_bytes()
     except OSError as error:
         raise FakefaceError(
             f"{folder} holds no finished run and no model; name another folder."
         ) from error
-    return found
