@@ -7,6 +7,7 @@ It judges the largest face of each file alone, one file after the other, as a fi
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -16,14 +17,13 @@ from PIL import Image
 from serve import serve, time_calls  # type: ignore[import-not-found]
 from torchvision import transforms
 
-from fakeface.faces import YuNet, largest, open_detector
+from fakeface.faces import largest, open_detector
 from fakeface.models import checkpoints
 from fakeface.models.preprocess import face_region
 
 NAME = sys.argv[1]
-model, detector = checkpoints.load(NAME, engine="torch"), open_detector()
-if isinstance(detector, YuNet):
-    detector._program = None  # OpenCV runs it
+os.environ["FAKEFACE_ENGINE"] = "torch"  # so OpenCV runs the detector
+model, detector = checkpoints.load(NAME), open_detector()
 how = model.preprocessing
 to_tensor = transforms.Compose(
     [

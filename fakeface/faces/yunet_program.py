@@ -23,6 +23,7 @@ Rows: TypeAlias = NDArray[np.float64]  # (N, 15): box, five landmarks as x, y, a
 SCORE, OVERLAP, MOST = 0.7, 0.3, 500  # the least score of a face, and of how many boxes one stays
 _SQUARES: Final = (8, 16, 32)  # pixels
 _PARTS: Final = ("cls", "obj", "bbox", "kps")
+_OUTPUTS: Final = [f"{part}_{square}" for part in _PARTS for square in _SQUARES]
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ def compile_yunet(data: bytes) -> Callable[[RGB], Rows] | None:
     def run(image: RGB) -> Rows:
         batch = pad(image)
         found = program(batch)
-        names = [f"{part}_{square}" for part in _PARTS for square in _SQUARES]
-        return read_outputs({name: found[name][0] for name in names}, batch.shape[3])
+        return read_outputs({name: found[name][0] for name in _OUTPUTS}, batch.shape[3])
 
     return run
 

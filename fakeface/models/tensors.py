@@ -21,13 +21,13 @@ def join(batches: Sequence[torch.Tensor]) -> torch.Tensor:
     """Batches (N, 3, S, S) on one device as one."""
     if len(batches) == 1:
         return batches[0]
-    if batches[0].is_cuda:
+    if batches[0].device.type != "cpu":
         return torch.cat(list(batches))
     return torch.from_numpy(np.concatenate([batch.numpy() for batch in batches]))
 
 
 def mirror(batch: torch.Tensor) -> torch.Tensor:
     """The mirror image of each face of a batch (N, 3, S, S)."""
-    if batch.is_cuda:
+    if batch.device.type != "cpu":
         return batch.flip(3)
     return torch.from_numpy(batch.numpy()[..., ::-1].copy())
